@@ -1,0 +1,16 @@
+//! What the host says to launcher and init, and what they answer: the plan and the messages as bytes.
+//!
+//! One definition for both ends. The host encodes an owned form ([`OwnedOp`]); init reads a borrowed form ([`Op`])
+//! out of the mapped plan. Both ends are of one build, since the program is embedded in the library; only the record
+//! of the start FIFO ([`message::StartRecord`]) can meet another version, and carries its own.
+
+pub mod codec;
+pub mod message;
+mod op;
+mod plan;
+
+pub use codec::{Malformed, Reader};
+pub use op::{Op, OwnedOp, Slot};
+pub use plan::{Header, PlanReader};
+#[cfg(not(orlop_freestanding))]
+pub use plan::encode_plan;

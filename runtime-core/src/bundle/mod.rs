@@ -1,0 +1,64 @@
+//! A bundle: the directory, its config.json as oci-spec's types, and the fields those types lack or mis-type.
+
+mod fields;
+mod open;
+
+use std::path::{Path, PathBuf};
+
+use oci_spec::runtime::Spec;
+
+pub(crate) use fields::{Capabilities, Fields, HugepageLimit};
+
+/// An OCI bundle whose config.json was read and checked for its form: every value has the type that the
+/// specification gives it, and what is required is there.
+///
+/// # Source
+/// runtime-spec 1.3, bundle.md and config.md.
+#[derive(Clone, Debug)]
+pub struct Bundle {
+    /// Absolute path of the bundle's directory.
+    dir: PathBuf,
+    spec: Spec,
+    fields: Fields,
+    /// What is unusual but no error: unknown properties, missing uid.
+    warnings: Vec<crate::Problem>,
+}
+
+impl Bundle {
+    /// Absolute path of the bundle's directory.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// `ociVersion` of the configuration.
+    #[must_use]
+    pub fn oci_version(&self) -> &str {
+        self.spec.version()
+    }
+
+    /// Whether `process.terminal` is set.
+    #[must_use]
+    pub fn terminal(&self) -> bool {
+        self.spec.process().as_ref().and_then(oci_spec::runtime::Process::terminal).unwrap_or(false)
+    }
+
+    /// What is unusual in the configuration though it is no error.
+    #[must_use]
+    pub fn warnings(&self) -> &[crate::Problem] {
+        &self.warnings
+    }
+
+    pub(crate) fn spec(&self) -> &Spec {
+        &self.spec
+    }
+
+    pub(crate) fn fields(&self) -> &Fields {
+        &self.fields
+    }
+
+    /// The rootfs, absolute, not resolved.
+    pub(crate) fn rootfs(&self) -> Option<PathBuf> {
+        self.spec.root().as_ref().map(|root| self.dir.join(root.path()))
+    }
+}

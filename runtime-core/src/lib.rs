@@ -1,0 +1,40 @@
+//! orlop turns an OCI bundle into an isolated process.
+//!
+//! ```no_run
+//! use orlop::{Bundle, CreateOptions, Deadline, Delete, Runtime, Stdio};
+//!
+//! # fn main() -> Result<(), orlop::Error> {
+//! let runtime = Runtime::builder().root("/run/example").build()?;
+//! let bundle = Bundle::open("/var/lib/example/bundle")?;
+//! let prepared = runtime.prepare("web1", bundle, CreateOptions::new())?;
+//! print!("{}", prepared.explain());          // nothing has happened yet
+//! let created = runtime.create(prepared, Stdio::inherit(), Deadline::never())?;
+//! created.container.start(Deadline::never())?;
+//! let status = created.container.wait(Deadline::never())?;
+//! created.container.delete(Delete::WhenStopped, Deadline::never())?;
+//! # let _ = status; Ok(())
+//! # }
+//! ```
+//!
+//! The way of the data: `bundle` → `validate` → `inspect`, with `host` facts → `plan` (pure) → `spawn` → `container`.
+//! Below this file a module uses what stands above it in the list, never what stands below; `tests/tidy.rs` checks it.
+
+mod error;
+mod sys;
+mod bundle;
+mod host;
+mod cgroup;
+mod state;
+mod validate;
+mod inspect;
+mod plan;
+mod spawn;
+mod container;
+
+pub use bundle::Bundle;
+pub use container::{
+    Container, CreateOptions, Created, Deadline, Delete, ExitStatus, KillScope, Prepared, Runtime, RuntimeBuilder,
+    Stdio,
+};
+pub use error::{Error, ErrorKind, Problem, Result};
+pub use state::{ContainerId, ContainerState, Status};

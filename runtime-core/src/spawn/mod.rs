@@ -1,0 +1,1 @@
+//! Walks the host steps of a plan: launches, converses with init, undoes on failure.
