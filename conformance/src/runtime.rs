@@ -1,0 +1,329 @@
+//! Runs a runtime's command and keeps what it printed. Any command that takes runc's arguments will do.
+//!
+//! Output goes to memory files, not pipes: a created container inherits them, so a pipe would never come to its end.
+//! Every call has a deadline; a runtime that hangs fails the test.
+
+use std::{
+    ffi::{OsStr, OsString},
+    fs::File,
+    os::{
+        fd::{AsFd, OwnedFd},
+        unix::{fs::FileExt, process::ExitStatusExt},
+    },
+    path::{Path, PathBuf},
+    process::{Child, Command, ExitStatus, Stdio},
+    time::Duration,
+};
+
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    fs::{MemfdFlags, memfd_create},
+    process::{Pid, PidfdFlags, pidfd_open},
+};
+use serde_json::Value;
+
+use crate::{
+    Bundle, Facts,
+    host::{TempDir, UNIFIED_VIEW, unique},
+    leftovers::leftovers,
+};
+
+/// How long one command of a runtime may take.
+const DEADLINE: Duration = Duration::from_secs(60);
+
+/// A runtime's command with a state root of its own.
+#[derive(Debug)]
+pub struct Runtime {
+    words: Vec<OsString>,
+    root: TempDir,
+    deadline: Duration,
+}
+
+/// What a command of the runtime did.
+#[derive(Debug)]
+pub struct Output {
+    /// How it ended.
+    pub status: ExitStatus,
+    stdout: File,
+    stderr: File,
+}
+
+/// A container of a runtime. Deleted by force on drop.
+#[derive(Debug)]
+pub struct Container<'a> {
+    runtime: &'a Runtime,
+    bundle: PathBuf,
+    id: String,
+}
+
+impl Runtime {
+    /// A runtime by name or path.
+    #[must_use]
+    pub fn new(program: impl AsRef<OsStr>) -> Self {
+        let words = vec![program.as_ref().to_owned()];
+        Self { words, root: TempDir::new("oci-conformance-root"), deadline: DEADLINE }
+    }
+
+    /// Every command runs where cgroup2 is mounted at /sys/fs/cgroup (see [`crate::host::unified_view`]).
+    #[must_use]
+    pub fn in_unified_view(mut self) -> Self {
+        let view = ["unshare"].into_iter().chain(UNIFIED_VIEW).map(OsString::from);
+        self.words.splice(0..0, view);
+        self
+    }
+
+    /// Puts words before the command (`setpriv --reuid 1000 --`).
+    #[must_use]
+    pub fn wrapped_in<S: Into<OsString>>(mut self, words: impl IntoIterator<Item = S>) -> Self {
+        self.words.splice(0..0, words.into_iter().map(Into::into));
+        self
+    }
+
+    /// Adds a global option.
+    #[must_use]
+    pub fn option(mut self, word: impl Into<OsString>) -> Self {
+        self.words.push(word.into());
+        self
+    }
+
+    /// How long one command may take, 60 seconds by default.
+    #[must_use]
+    pub fn deadline(mut self, deadline: Duration) -> Self {
+        self.deadline = deadline;
+        self
+    }
+
+    /// Its state root.
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        self.root.path()
+    }
+
+    /// The command with `--root` and these arguments, not yet run.
+    pub fn command<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Command {
+        let mut command = Command::new(&self.words[0]);
+        command.args(&self.words[1..]).arg("--root").arg(self.root()).args(args).stdin(Stdio::null());
+        command
+    }
+
+    /// Runs a command of the runtime.
+    ///
+    /// # Panics
+    /// When it cannot be run or takes longer than the deadline.
+    pub fn call<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Output {
+        output(self.command(args), self.deadline)
+    }
+
+    /// A container with a new id for a bundle; nothing is done yet.
+    #[must_use]
+    pub fn container(&self, bundle: &Bundle) -> Container<'_> {
+        Container { runtime: self, bundle: bundle.path().to_owned(), id: unique("conf") }
+    }
+}
+
+impl Container<'_> {
+    /// Its id.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// `VERB ID` with options between them.
+    pub fn call(&self, verb: &str, options: &[&str]) -> Output {
+        self.runtime.call([verb].iter().chain(options).chain(&[self.id.as_str()]))
+    }
+
+    /// `create` with options.
+    pub fn create(&self, options: &[&str]) -> Output {
+        self.runtime.call(self.in_bundle("create", options))
+    }
+
+    /// `run` with options: creates, starts, waits, deletes.
+    pub fn run(&self, options: &[&str]) -> Output {
+        self.runtime.call(self.in_bundle("run", options))
+    }
+
+    /// `run` of a bundle whose process prints facts.
+    ///
+    /// # Panics
+    /// When the runtime or the probe fails.
+    #[must_use]
+    pub fn run_facts(&self) -> Facts {
+        Facts::parse(&self.run(&[]).success().stdout())
+    }
+
+    /// The arguments of `create` and `run`.
+    #[must_use]
+    pub fn in_bundle(&self, verb: &str, options: &[&str]) -> Vec<OsString> {
+        let mut words: Vec<OsString> = vec![verb.into(), "--bundle".into(), self.bundle.clone().into()];
+        words.extend(options.iter().map(OsString::from));
+        words.push(self.id.clone().into());
+        words
+    }
+
+    /// `start`.
+    pub fn start(&self) -> Output {
+        self.call("start", &[])
+    }
+
+    /// `kill ID SIGNAL`.
+    pub fn kill(&self, signal: &str) -> Output {
+        self.runtime.call(["kill", &self.id, signal])
+    }
+
+    /// `delete` with options.
+    pub fn delete(&self, options: &[&str]) -> Output {
+        self.call("delete", options)
+    }
+
+    /// `state`, which must succeed.
+    ///
+    /// # Panics
+    /// When it fails or prints no JSON.
+    #[must_use]
+    pub fn state(&self) -> Value {
+        let text = self.call("state", &[]).success().stdout();
+        serde_json::from_str(&text).unwrap_or_else(|error| panic!("state is no JSON ({error}): {text}"))
+    }
+
+    /// A pidfd of the container's process; poll it to wait for its end.
+    ///
+    /// # Panics
+    /// When the state has no living pid.
+    #[must_use]
+    pub fn pidfd(&self) -> OwnedFd {
+        let state = self.state();
+        let pid = state["pid"].as_i64().and_then(|pid| Pid::from_raw(i32::try_from(pid).ok()?));
+        let Some(pid) = pid else { panic!("no pid in {state}") };
+        pidfd_open(pid, PidfdFlags::empty()).unwrap_or_else(|error| panic!("pidfd of {pid:?}: {error}"))
+    }
+
+    /// Waits until the container's process has ended, through its state and a pidfd.
+    ///
+    /// # Panics
+    /// When it takes longer than the deadline.
+    pub fn wait(&self) {
+        if self.state()["status"] != "stopped" {
+            assert!(readable(self.pidfd(), self.runtime.deadline), "{} does not end", self.id);
+        }
+    }
+
+    /// What is left of it; empty after a good `delete`.
+    #[must_use]
+    pub fn leftovers(&self) -> Vec<String> {
+        leftovers(&self.id, &self.bundle, self.runtime.root())
+    }
+}
+
+impl Drop for Container<'_> {
+    fn drop(&mut self) {
+        let mut command = self.runtime.command(["delete", "--force", &self.id]);
+        command.stdout(Stdio::null()).stderr(Stdio::null());
+        if let Ok(mut child) = command.spawn() {
+            wait(&mut child, self.runtime.deadline);
+        }
+    }
+}
+
+impl Output {
+    /// What is in its stdout now; a container that still runs may add to it.
+    #[must_use]
+    pub fn stdout(&self) -> String {
+        content(&self.stdout)
+    }
+
+    /// What is in its stderr now.
+    #[must_use]
+    pub fn stderr(&self) -> String {
+        content(&self.stderr)
+    }
+
+    /// The exit code, or 128 and the signal.
+    #[must_use]
+    pub fn code(&self) -> i32 {
+        self.status.code().unwrap_or_else(|| 128 + self.status.signal().unwrap_or(0))
+    }
+
+    /// Itself when the exit code is 0.
+    ///
+    /// # Panics
+    /// With all output for another exit code.
+    #[must_use = "or drop it: the check was made"]
+    #[track_caller]
+    pub fn success(self) -> Self {
+        assert!(
+            self.status.success(),
+            "{}\nstdout: {}\nstderr: {}",
+            self.status,
+            self.stdout(),
+            self.stderr()
+        );
+        self
+    }
+
+    /// Its stderr when the exit code is this one.
+    ///
+    /// # Panics
+    /// With all output for another exit code.
+    #[must_use]
+    #[track_caller]
+    pub fn failure(self, code: i32) -> String {
+        assert_eq!(self.code(), code, "\nstdout: {}\nstderr: {}", self.stdout(), self.stderr());
+        self.stderr()
+    }
+}
+
+/// Runs a command with its output in memory files.
+///
+/// # Panics
+/// When it cannot be run or takes longer than the deadline.
+pub fn output(mut command: Command, deadline: Duration) -> Output {
+    let [stdout, stderr] = ["stdout", "stderr"].map(|name| match memfd_create(name, MemfdFlags::CLOEXEC) {
+        Ok(memory) => File::from(memory),
+        Err(error) => panic!("memfd: {error}"),
+    });
+    for (file, is_error) in [(&stdout, false), (&stderr, true)] {
+        let file = file.try_clone().unwrap_or_else(|error| panic!("dup: {error}"));
+        if is_error {
+            command.stderr(file)
+        } else {
+            command.stdout(file)
+        };
+    }
+    let mut child = command.spawn().unwrap_or_else(|error| panic!("cannot run {command:?}: {error}"));
+    match wait(&mut child, deadline) {
+        Some(status) => Output { status, stdout, stderr },
+        None => panic!("{command:?} took longer than {deadline:?}\n{}{}", content(&stdout), content(&stderr)),
+    }
+}
+
+/// The status of a child, or none when it had to be killed at the deadline.
+fn wait(child: &mut Child, deadline: Duration) -> Option<ExitStatus> {
+    let pid = Pid::from_child(child);
+    let in_time = pidfd_open(pid, PidfdFlags::empty()).is_ok_and(|pidfd| readable(&pidfd, deadline));
+    if !in_time {
+        child.kill().ok()?;
+    }
+    child.wait().ok().filter(|_| in_time)
+}
+
+/// Whether an fd becomes readable in time.
+pub fn readable(fd: impl AsFd, deadline: Duration) -> bool {
+    let timeout = Timespec::try_from(deadline).ok();
+    loop {
+        match poll(&mut [PollFd::new(&fd, PollFlags::IN)], timeout.as_ref()) {
+            Err(rustix::io::Errno::INTR) => {}
+            result => return result.is_ok_and(|ready| ready > 0),
+        }
+    }
+}
+
+/// The content of a memory file, without moving its offset, which the container shares.
+fn content(file: &File) -> String {
+    let length = file.metadata().map_or(0, |metadata| metadata.len());
+    let mut bytes = vec![0; usize::try_from(length).unwrap_or(0)];
+    match file.read_exact_at(&mut bytes, 0) {
+        Ok(()) => String::from_utf8_lossy(&bytes).into_owned(),
+        Err(error) => panic!("reading output: {error}"),
+    }
+}
