@@ -105,7 +105,7 @@ macro_rules! ops {
 }
 
 ops! {
-    /// `setns(2)` to an existing namespace that the host opened.
+    /// `setns(2)` to an existing namespace that the host opened; its fd is closed then.
     JoinNamespace {
         /// The namespace.
         namespace: slot,
@@ -118,7 +118,8 @@ ops! {
         flags: u32,
     }
     /// Ends the launcher: `clone3(2)` with `CLONE_PARENT | CLONE_PIDFD`; the child goes on with the next step, the
-    /// caller sends [`super::message::Kind::Cloned`] with the pidfd and exits.
+    /// caller sends [`super::message::Kind::Cloned`] with the pidfd and exits. What earlier steps keep open (rootfs,
+    /// mask, devpts) is closed first: with a joined pid namespace the clone comes after the change of root.
     Clone {
         /// `CLONE_NEW*` flags of the new process.
         namespaces: u32,
@@ -200,6 +201,8 @@ ops! {
         is_devpts: bool,
         /// For a tmpfs: copy what the rootfs has at the target into it (`tmpcopyup`).
         copy_up: bool,
+        /// For a tmpfs without `mode=`: its root gets the mode of the directory it covers, where there was one.
+        inherit_mode: bool,
     }
     /// Clones a tree of the host and attaches it beneath the rootfs.
     BindMount {
@@ -291,7 +294,7 @@ ops! {
         value: str,
     }
     /// Opens a terminal in the container's devpts, sends the master to the host, binds the slave on /dev/console and
-    /// makes it stdin, stdout, stderr and the controlling terminal.
+    /// makes it stdin, stdout, stderr.
     Console {
         /// Rows, 0: unset.
         height: u32,
@@ -301,7 +304,12 @@ ops! {
         uid: u32,
         /// Whether /dev/console is bound (not for exec).
         bind_console: bool,
+        /// Whether it becomes the controlling terminal at once; else `ControllingTerminal` comes later, since the
+        /// session's leader is a process that is still to be cloned.
+        controlling: bool,
     }
+    /// Makes stdin the controlling terminal of the session that this process leads (`TIOCSCTTY`).
+    ControllingTerminal {}
     /// `fchown` of stdin, stdout, stderr to the user, so that /dev/stdout can be opened; not of /dev/null or a tty
     /// of another. EPERM, EROFS and ENOTSUP are harmless.
     OwnStdio {
@@ -330,7 +338,8 @@ ops! {
         /// What remains.
         capabilities: u64,
     }
-    /// Changes groups and ids; keeps capabilities for `Capabilities`.
+    /// Changes groups and ids; the permitted capabilities stay and are effective until `Capabilities`, so that the
+    /// working directory may be one that only root can search.
     SetUser {
         /// uid.
         uid: u32,
