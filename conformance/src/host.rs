@@ -67,6 +67,14 @@ pub fn has_unified_view() -> bool {
     succeeds(&mut unified_view("true"))
 }
 
+/// The controllers that the unified view has.
+#[must_use]
+pub fn unified_controllers() -> Vec<String> {
+    let output = unified_view("cat").arg("/sys/fs/cgroup/cgroup.controllers").stdin(Stdio::null()).output();
+    let text = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
+    text.split_whitespace().map(str::to_owned).collect()
+}
+
 fn succeeds(command: &mut Command) -> bool {
     command
         .stdin(Stdio::null())

@@ -29,6 +29,14 @@ pub fn leftovers(id: &str, bundle: &Path, root: &Path) -> Vec<String> {
     found
 }
 
+/// Removes empty cgroups with the name in theirs, such as parents that a runtime made and left.
+pub fn remove_cgroups(name: &str) {
+    for cgroup in cgroups(name).iter().rev() {
+        // One that is busy or already gone is for the check of leftovers to tell.
+        drop(fs::remove_dir(cgroup));
+    }
+}
+
 /// cgroup folders in whose name the id occurs, in all hierarchies.
 fn cgroups(id: &str) -> Vec<PathBuf> {
     let mut found = Vec::new();
