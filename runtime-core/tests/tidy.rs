@@ -1,6 +1,8 @@
 //! Rules of the repository that no lint knows: who may use whom, module heads, length of files, words that must not
 //! be committed. Each failure says the rule and its reason.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::{
     collections::BTreeMap,
     fs,
@@ -204,4 +206,32 @@ fn nothing_unfinished_or_private_is_committed() {
         }
     }
     assert!(found.is_empty(), "unfinished work or paths of one machine:\n{}", found.join("\n"));
+}
+
+#[test]
+fn links_between_documents_lead_somewhere() {
+    let documents =
+        files(&workspace()).into_iter().filter(|path| path.extension().is_some_and(|end| end == "md"));
+    let mut broken = Vec::new();
+    for path in documents {
+        let text = fs::read_to_string(&path).unwrap();
+        let links = text.split("](").skip(1).filter_map(|after| after.split([')', '#']).next());
+        for link in links.filter(|link| !link.is_empty() && !link.contains("://")) {
+            if fs::metadata(path.parent().unwrap().join(link)).is_err() {
+                broken.push(format!("{}: {link}", path.display()));
+            }
+        }
+    }
+    assert!(broken.is_empty(), "links that lead nowhere:\n{}", broken.join("\n"));
+}
+
+#[test]
+fn every_page_is_in_the_summary() {
+    let book = workspace().join("docs/src");
+    let Ok(summary) = fs::read_to_string(book.join("SUMMARY.md")) else { return };
+    for page in files(&book) {
+        let name = page.strip_prefix(&book).unwrap().to_str().unwrap();
+        let listed = name == "SUMMARY.md" || summary.contains(&format!("]({name})"));
+        assert!(listed, "{name} is not in SUMMARY.md, so nobody finds it");
+    }
 }
