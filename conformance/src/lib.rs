@@ -14,6 +14,7 @@
 //! ```
 
 pub mod bundle;
+pub mod console;
 pub mod facts;
 pub mod host;
 pub mod leftovers;
@@ -21,6 +22,7 @@ pub mod runtime;
 pub mod spec;
 
 pub use bundle::{Bundle, BundleBuilder};
+pub use console::ConsoleSocket;
 pub use facts::Facts;
 pub use runtime::{Container, Output, Runtime};
 

@@ -6,6 +6,7 @@
 use std::{
     ffi::{OsStr, OsString},
     fs::File,
+    io::Read,
     os::{
         fd::{AsFd, OwnedFd},
         unix::{fs::FileExt, process::ExitStatusExt},
@@ -18,6 +19,7 @@ use std::{
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     fs::{MemfdFlags, memfd_create},
+    pipe::{PipeFlags, pipe_with},
     process::{Pid, PidfdFlags, pidfd_open},
 };
 use serde_json::Value;
@@ -161,6 +163,20 @@ impl Container<'_> {
         words
     }
 
+    /// `create` with the container's stdout and stderr in a pipe, to wait for what it says with [`read_until`].
+    ///
+    /// # Panics
+    /// When it cannot be run or takes longer than the deadline.
+    pub fn create_piped(&self, options: &[&str]) -> (Output, File) {
+        let (reader, writer) = pipe_with(PipeFlags::CLOEXEC).unwrap_or_else(|error| panic!("pipe: {error}"));
+        let words = self.in_bundle("create", options);
+        let mut command = self.runtime.command(words);
+        let twin = writer.try_clone().unwrap_or_else(|error| panic!("dup: {error}"));
+        command.stdout(writer).stderr(twin);
+        let files = [memory("stdout"), memory("stderr")];
+        (finish(command, files, self.runtime.deadline), File::from(reader))
+    }
+
     /// `start`.
     pub fn start(&self) -> Output {
         self.call("start", &[])
@@ -278,23 +294,41 @@ impl Output {
 /// # Panics
 /// When it cannot be run or takes longer than the deadline.
 pub fn output(mut command: Command, deadline: Duration) -> Output {
-    let [stdout, stderr] = ["stdout", "stderr"].map(|name| match memfd_create(name, MemfdFlags::CLOEXEC) {
-        Ok(memory) => File::from(memory),
-        Err(error) => panic!("memfd: {error}"),
-    });
-    for (file, is_error) in [(&stdout, false), (&stderr, true)] {
-        let file = file.try_clone().unwrap_or_else(|error| panic!("dup: {error}"));
-        if is_error {
-            command.stderr(file)
-        } else {
-            command.stdout(file)
-        };
-    }
+    let files = [memory("stdout"), memory("stderr")];
+    let twins = files.each_ref().map(|file| file.try_clone().unwrap_or_else(|error| panic!("dup: {error}")));
+    let [stdout, stderr] = twins;
+    command.stdout(stdout).stderr(stderr);
+    finish(command, files, deadline)
+}
+
+fn memory(name: &str) -> File {
+    memfd_create(name, MemfdFlags::CLOEXEC).map_or_else(|error| panic!("memfd: {error}"), File::from)
+}
+
+/// Runs a command whose output goes elsewhere or to these files.
+fn finish(mut command: Command, [stdout, stderr]: [File; 2], deadline: Duration) -> Output {
     let mut child = command.spawn().unwrap_or_else(|error| panic!("cannot run {command:?}: {error}"));
     match wait(&mut child, deadline) {
         Some(status) => Output { status, stdout, stderr },
         None => panic!("{command:?} took longer than {deadline:?}\n{}{}", content(&stdout), content(&stderr)),
     }
+}
+
+/// Reads a pipe or terminal until it gave the text; all that was read.
+///
+/// # Panics
+/// With all that was read when the text does not come in time.
+pub fn read_until(mut from: &File, text: &str, deadline: Duration) -> String {
+    let mut seen = Vec::new();
+    let mut byte = [0];
+    while !seen.ends_with(text.as_bytes()) {
+        let in_time = readable(from, deadline);
+        match in_time.then(|| from.read(&mut byte)) {
+            Some(Ok(1)) => seen.push(byte[0]),
+            other => panic!("{other:?} instead of {text:?}, after {:?}", String::from_utf8_lossy(&seen)),
+        }
+    }
+    String::from_utf8_lossy(&seen).into_owned()
 }
 
 /// The status of a child, or none when it had to be killed at the deadline.

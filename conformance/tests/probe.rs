@@ -6,7 +6,11 @@ use std::{
     time::Duration,
 };
 
-use oci_conformance::{Bundle, Facts, Runtime, host, runtime::output, skip_unless};
+use oci_conformance::{
+    Bundle, ConsoleSocket, Facts, Runtime, host,
+    runtime::{output, read_until},
+    skip_unless,
+};
 
 fn probe(bundle: &Bundle, words: &[&str]) -> Command {
     let mut command = Command::new(bundle.rootfs().join("bin/probe"));
@@ -135,4 +139,34 @@ fn unified_view_shows_cgroup2_to_the_container() {
     let runtime = Runtime::new("runc").in_unified_view();
     let facts = runtime.container(&bundle).run_facts();
     assert_eq!(facts.mount("/sys/fs/cgroup").map(|mount| &mount["type"]), Some(&"cgroup2".into()));
+}
+
+#[test]
+fn a_terminal_comes_through_the_console_socket() {
+    skip_unless!(host::is_root(), "root");
+    skip_unless!(host::find("runc").is_some(), "runc");
+    let bundle = Bundle::builder().args(["/bin/probe", "tty"]).set("/process/terminal", true).build();
+    let runtime = Runtime::new("runc");
+    let container = runtime.container(&bundle);
+    let socket = ConsoleSocket::new();
+    drop(container.create(&["--console-socket", socket.path().to_str().unwrap()]).success());
+    let (terminal, _) = socket.receive(Duration::from_secs(60));
+    drop(container.start().success());
+    let told = Facts::parse(read_until(&terminal, "\n", Duration::from_secs(60)).trim_end());
+    assert_eq!(told.at("/0/foreground_group"), 1);
+}
+
+#[test]
+fn what_a_created_container_says_can_be_waited_for() {
+    skip_unless!(host::is_root(), "root");
+    skip_unless!(host::find("runc").is_some(), "runc");
+    let bundle = Bundle::builder().args(["/bin/probe", "wait-term"]).build();
+    let runtime = Runtime::new("runc");
+    let container = runtime.container(&bundle);
+    let (created, output) = container.create_piped(&[]);
+    drop(created.success());
+    drop(container.start().success());
+    read_until(&output, "ready\n", Duration::from_secs(60));
+    drop(container.kill("TERM").success());
+    assert_eq!(read_until(&output, "term\n", Duration::from_secs(60)), "term\n");
 }
