@@ -1,0 +1,190 @@
+//! `features` (runtime-spec features.md): what this build does. Engines read it at their start and believe it.
+
+use serde::Serialize;
+use serde_json::json;
+
+use super::{
+    Command, Group,
+    version::{COMMIT, SPEC, VERSION},
+};
+use crate::{
+    args::{Arity, Order, Parsed},
+    failure::{Failure, Result, exit},
+    global::Globals,
+    output,
+};
+
+/// Definition.
+pub const COMMAND: Command = Command {
+    name: "features",
+    group: Group::Bundle,
+    about: "Print what this build supports, as JSON",
+    usage: "features",
+    details: "",
+    flags: &[],
+    order: Order::Mixed,
+    arity: Arity::Exactly(0),
+    run,
+};
+
+const HOOKS: [&str; 6] =
+    ["prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"];
+
+const NAMESPACES: [&str; 7] = ["cgroup", "ipc", "mount", "network", "pid", "user", "uts"];
+
+/// Sorted; a test asks `validate` about each of them.
+const MOUNT_OPTIONS: &[&str] = &[
+    "async",
+    "atime",
+    "bind",
+    "defaults",
+    "dev",
+    "diratime",
+    "dirsync",
+    "exec",
+    "iversion",
+    "lazytime",
+    "loud",
+    "mand",
+    "noatime",
+    "nodev",
+    "nodiratime",
+    "noexec",
+    "noiversion",
+    "nolazytime",
+    "nomand",
+    "norelatime",
+    "nostrictatime",
+    "nosuid",
+    "nosymfollow",
+    "private",
+    "ratime",
+    "rbind",
+    "rdev",
+    "rdiratime",
+    "relatime",
+    "remount",
+    "rexec",
+    "rnoatime",
+    "rnodev",
+    "rnodiratime",
+    "rnoexec",
+    "rnorelatime",
+    "rnostrictatime",
+    "rnosuid",
+    "rnosymfollow",
+    "ro",
+    "rprivate",
+    "rrelatime",
+    "rro",
+    "rrw",
+    "rshared",
+    "rslave",
+    "rstrictatime",
+    "rsuid",
+    "rsymfollow",
+    "runbindable",
+    "rw",
+    "shared",
+    "silent",
+    "slave",
+    "strictatime",
+    "suid",
+    "symfollow",
+    "sync",
+    "unbindable",
+];
+
+/// By number (capabilities(7)).
+const CAPABILITIES: &[&str] = &[
+    "CAP_CHOWN",
+    "CAP_DAC_OVERRIDE",
+    "CAP_DAC_READ_SEARCH",
+    "CAP_FOWNER",
+    "CAP_FSETID",
+    "CAP_KILL",
+    "CAP_SETGID",
+    "CAP_SETUID",
+    "CAP_SETPCAP",
+    "CAP_LINUX_IMMUTABLE",
+    "CAP_NET_BIND_SERVICE",
+    "CAP_NET_BROADCAST",
+    "CAP_NET_ADMIN",
+    "CAP_NET_RAW",
+    "CAP_IPC_LOCK",
+    "CAP_IPC_OWNER",
+    "CAP_SYS_MODULE",
+    "CAP_SYS_RAWIO",
+    "CAP_SYS_CHROOT",
+    "CAP_SYS_PTRACE",
+    "CAP_SYS_PACCT",
+    "CAP_SYS_ADMIN",
+    "CAP_SYS_BOOT",
+    "CAP_SYS_NICE",
+    "CAP_SYS_RESOURCE",
+    "CAP_SYS_TIME",
+    "CAP_SYS_TTY_CONFIG",
+    "CAP_MKNOD",
+    "CAP_LEASE",
+    "CAP_AUDIT_WRITE",
+    "CAP_AUDIT_CONTROL",
+    "CAP_SETFCAP",
+    "CAP_MAC_OVERRIDE",
+    "CAP_MAC_ADMIN",
+    "CAP_SYSLOG",
+    "CAP_WAKE_ALARM",
+    "CAP_BLOCK_SUSPEND",
+    "CAP_AUDIT_READ",
+    "CAP_PERFMON",
+    "CAP_BPF",
+    "CAP_CHECKPOINT_RESTORE",
+];
+
+fn run(_globals: &Globals, _args: &Parsed) -> Result<u8> {
+    let mut text = Vec::new();
+    let indent = serde_json::ser::PrettyFormatter::with_indent(b"    ");
+    document()
+        .serialize(&mut serde_json::Serializer::with_formatter(&mut text, indent))
+        .map_err(|error| Failure::io("write the features as JSON", error))?;
+    text.push(b'\n');
+    output::print(text)?;
+    Ok(exit::SUCCESS)
+}
+
+fn document() -> serde_json::Value {
+    let off = json!({ "enabled": false });
+    json!({
+        "ociVersionMin": "1.0.0",
+        "ociVersionMax": SPEC,
+        "hooks": HOOKS,
+        "mountOptions": MOUNT_OPTIONS,
+        "linux": {
+            "namespaces": NAMESPACES,
+            "capabilities": CAPABILITIES,
+            "cgroup": { "v1": true, "v2": true, "systemd": false, "systemdUser": false, "rdma": false },
+            "seccomp": off,
+            "apparmor": off,
+            "selinux": off,
+            "intelRdt": off,
+            "mountExtensions": { "idmap": off },
+            "netDevices": off,
+        },
+        "annotations": {
+            "io.github.orlop.version": VERSION,
+            "io.github.orlop.commit": COMMIT,
+            "org.opencontainers.runc.checkpoint.enabled": "false",
+        },
+        "potentiallyUnsafeConfigAnnotations": [],
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{CAPABILITIES, MOUNT_OPTIONS};
+
+    #[test]
+    fn mount_options_are_sorted_and_capabilities_complete() {
+        assert!(MOUNT_OPTIONS.is_sorted());
+        assert_eq!(CAPABILITIES.len(), 41);
+    }
+}

@@ -1,0 +1,14 @@
+//! Commands of other runtimes that this version does not have: refused by name, so that no option is taken and ignored.
+
+use crate::failure::{Failure, Result, exit};
+
+const VERBS: &[&str] = &["checkpoint", "events", "exec", "pause", "ps", "restore", "resume", "update"];
+
+/// Refuses them.
+pub fn check(verb: &str) -> Result<()> {
+    if !VERBS.contains(&verb) {
+        return Ok(());
+    }
+    let code = if verb == "exec" { exit::EXEC_FAILURE } else { exit::FAILURE };
+    Err(Failure::new(format!("{verb} is not supported by this version of orlop yet")).with_code(code))
+}
