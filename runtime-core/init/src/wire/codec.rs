@@ -71,7 +71,7 @@ impl Decode<'_> for u32 {
 
 impl Decode<'_> for i32 {
     fn decode(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
-        Ok(u32::decode(reader)?.cast_signed())
+        Ok(u32::decode(reader)? as Self)
     }
 }
 

@@ -38,7 +38,7 @@ kinds! {
     ConsoleMaster = 6,
     /// From init: step `step` failed with `errno` and `detail` (see [`Detail`]). Nothing follows.
     Failed = 7,
-    /// From init: output of the failed hook of step `step`; bytes follow the record; [`Kind::Failed`] comes next.
+    /// From init: output of the failed hook of step `step`; `value` bytes follow the record; [`Kind::Failed`] comes next.
     HookOutput = 8,
     /// From init: all steps are done, `execve` is next. End-of-file after this means success.
     Executing = 9,
@@ -163,7 +163,7 @@ impl Message {
 
     /// The record's bytes.
     pub fn to_bytes(self) -> [u8; Self::SIZE] {
-        let words = [self.kind as u32, self.step, self.value, self.errno.cast_unsigned(), self.detail.0];
+        let words = [self.kind as u32, self.step, self.value, self.errno as u32, self.detail.0];
         let mut bytes = [0; Self::SIZE];
         for (chunk, word) in bytes.chunks_exact_mut(4).zip(words) {
             chunk.copy_from_slice(&word.to_le_bytes());
@@ -184,7 +184,7 @@ impl Message {
             kind: Kind::from_number(words[0])?,
             step: words[1],
             value: words[2],
-            errno: words[3].cast_signed(),
+            errno: words[3] as i32,
             detail: Detail(words[4]),
         })
     }

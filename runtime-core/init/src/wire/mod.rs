@@ -10,7 +10,9 @@ mod op;
 mod plan;
 
 pub use codec::{Malformed, Reader};
-pub use op::{Op, OwnedOp, Slot};
-pub use plan::{Header, PlanReader};
+#[cfg(not(orlop_freestanding))]
+pub use op::OwnedOp;
+pub use op::{Op, Slot};
 #[cfg(not(orlop_freestanding))]
 pub use plan::encode_plan;
+pub use plan::{Header, PlanReader};

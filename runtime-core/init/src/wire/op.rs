@@ -8,9 +8,9 @@ use core::ffi::CStr;
 #[cfg(not(orlop_freestanding))]
 use alloc::{ffi::CString, vec::Vec};
 
-use super::codec::{Decode, List, Malformed, Reader};
 #[cfg(not(orlop_freestanding))]
 use super::codec::Encode;
+use super::codec::{Decode, List, Malformed, Reader};
 
 /// A place in the table of fds that the host hands to the launcher. Slot *n* is fd `base + 2 + n` there
 /// (see [`super::Header`]); plans name slots, never fds.

@@ -1,0 +1,168 @@
+//! New file systems, attached beneath the rootfs, and changes of mounts that exist.
+
+use core::ffi::CStr;
+
+use super::{
+    At, Failure, Init,
+    path::{self, Last, Missing},
+};
+use crate::{
+    sys::{
+        Errno, Fd, RawFd, file,
+        file::S_IFLNK,
+        mount::{self, Attributes, MOUNT_ATTR_ATIME, MS_REC, Parameter},
+    },
+    wire::{Malformed, Op, message::Detail},
+};
+
+/// What is changed of a mount.
+pub(super) struct Change {
+    pub(super) set: u64,
+    pub(super) clear: u64,
+    /// `MS_SHARED` and its like, with `MS_REC`; 0: none.
+    pub(super) propagation: u32,
+}
+
+/// `MOUNT_ATTR_*` to set and clear, as the kernel wants them: the access time modes are one field, cleared as one.
+pub(super) const fn attributes(set: u64, clear: u64) -> Attributes {
+    let atime = if (set | clear) & MOUNT_ATTR_ATIME == 0 { 0 } else { MOUNT_ATTR_ATIME };
+    Attributes { set, clear: clear | atime, propagation: 0, user_namespace: 0 }
+}
+
+/// Sets attributes; nothing to change is no call.
+pub(super) fn set_attributes(mount: RawFd, recursive: bool, attributes: Attributes) -> Result<(), Errno> {
+    if (attributes.set, attributes.clear) == (0, 0) {
+        return Ok(());
+    }
+    mount::mount_setattr(mount, recursive, attributes)
+}
+
+/// Sets propagation, of the mounts below too with `MS_REC`; 0 is no call.
+pub(super) fn set_mount_propagation(mount: RawFd, flags: u64) -> Result<(), Errno> {
+    if flags == 0 {
+        return Ok(());
+    }
+    let propagation = flags & !MS_REC;
+    mount::mount_setattr(mount, flags & MS_REC != 0, Attributes { propagation, ..Attributes::default() })
+}
+
+/// The step *NewMount*.
+pub(super) fn mount_new(init: &mut Init, op: &Op<'static>) -> Result<(), Failure> {
+    let Op::NewMount {
+        fs_type,
+        source,
+        target,
+        options,
+        attributes,
+        propagation,
+        no_symlink,
+        pid_namespace,
+        is_devpts,
+        copy_up,
+        inherit_mode,
+    } = *op
+    else {
+        return Err(Malformed.into());
+    };
+    let root = init.root()?;
+    let place = find_place(root, target, no_symlink)?;
+    let context = mount::fsopen(fs_type).at(Detail::FS_TYPE)?;
+    if !source.is_empty() {
+        mount::fsconfig(context.raw(), Parameter::String(c"source", source)).at(Detail::SOURCE)?;
+    }
+    if let Some(namespace) = init.slot(pid_namespace)? {
+        mount::fsconfig(context.raw(), Parameter::Fd(c"pidns", namespace)).at(Detail::SUPERBLOCK)?;
+    }
+    if inherit_mode && place.existed {
+        set_mode_of(context.raw(), &place.target).at(Detail::SUPERBLOCK)?;
+    }
+    for (index, option) in options.iter().enumerate() {
+        set_option(context.raw(), option).at(Detail::OPTION.with(index as u32))?;
+    }
+    mount::fsconfig(context.raw(), Parameter::Create).at(Detail::SUPERBLOCK)?;
+    let mounted = mount::fsmount(context.raw(), attributes).at(Detail::ATTRIBUTES)?;
+    if copy_up && place.existed {
+        super::copy::copy_directory(place.target.raw(), mounted.raw()).at(Detail::WRITE)?;
+    }
+    mount::attach(mounted.raw(), place.target.raw()).at(Detail::ATTACH)?;
+    set_mount_propagation(mounted.raw(), u64::from(propagation)).at(Detail::PROPAGATION)?;
+    if target.to_bytes().iter().all(|&byte| byte == b'/') {
+        init.rootfs = Some(mounted);
+    } else if is_devpts {
+        init.devpts = Some(mounted);
+    }
+    Ok(())
+}
+
+struct Place {
+    target: Fd,
+    existed: bool,
+}
+
+/// Resolves where a file system is mounted; makes a directory where nothing is.
+fn find_place(root: RawFd, target: &CStr, no_symlink: bool) -> Result<Place, Failure> {
+    let last = if no_symlink { Last::Itself } else { Last::Followed };
+    let place = match path::resolve(root, target, last, Missing::Fails) {
+        Err(Errno::ENOENT) => {
+            let target = path::resolve(root, target, last, Missing::Directory).at(Detail::TARGET)?;
+            Place { target, existed: false }
+        }
+        answer => Place { target: answer.at(Detail::TARGET)?, existed: true },
+    };
+    if no_symlink && file::fstat(place.target.raw()).at(Detail::TARGET)?.kind() == S_IFLNK {
+        return Err(Failure::new(Errno::ELOOP, Detail::MISMATCH));
+    }
+    Ok(place)
+}
+
+/// A tmpfs over a directory looks like it: `/tmp` stays sticky, as in other runtimes.
+fn set_mode_of(context: RawFd, target: &Fd) -> Result<(), Errno> {
+    let mode = file::fstat(target.raw())?.mode & 0o7777;
+    let digits: [u8; 6] = core::array::from_fn(|at| match at {
+        5 => 0,
+        at => b'0' + (mode >> (3 * (4 - at)) & 7) as u8,
+    });
+    let text = CStr::from_bytes_with_nul(&digits).map_err(|_| Errno::EINVAL)?;
+    mount::fsconfig(context, Parameter::String(c"mode", text))
+}
+
+fn set_option(context: RawFd, option: &'static CStr) -> Result<(), Errno> {
+    let bytes = option.to_bytes_with_nul();
+    match bytes.iter().position(|&byte| byte == b'=') {
+        None => mount::fsconfig(context, Parameter::Flag(option)),
+        // One whole legacy option: such file systems put it into their option string as it is.
+        Some(0) => {
+            let option = CStr::from_bytes_with_nul(&bytes[1..]).map_err(|_| Errno::EINVAL)?;
+            mount::fsconfig(context, Parameter::Flag(option))
+        }
+        Some(equals) => {
+            // No parameter of the kernel has a longer name.
+            let mut key = [0; 64];
+            key[..63].get_mut(..equals).ok_or(Errno::EINVAL)?.copy_from_slice(&bytes[..equals]);
+            let key = CStr::from_bytes_until_nul(&key).map_err(|_| Errno::EINVAL)?;
+            let value = CStr::from_bytes_with_nul(&bytes[equals + 1..]).map_err(|_| Errno::EINVAL)?;
+            mount::fsconfig(context, Parameter::String(key, value))
+        }
+    }
+}
+
+/// The step *Remount*.
+pub(super) fn remount(root: RawFd, target: &CStr, change: Change) -> Result<(), Failure> {
+    let mount = path::resolve(root, target, Last::Followed, Missing::Fails).at(Detail::TARGET)?;
+    set_attributes(mount.raw(), false, attributes(change.set, change.clear)).at(Detail::ATTRIBUTES)?;
+    set_mount_propagation(mount.raw(), u64::from(change.propagation)).at(Detail::PROPAGATION)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn access_time_modes_are_cleared_as_one() {
+        for (set, clear, expected) in
+            [(0x1, 0x2, 0x2), (0x10, 0, 0x70), (0x20, 0x1, 0x71), (0, 0x70, 0x70), (0x80, 0, 0)]
+        {
+            assert_eq!(attributes(set, clear).clear, expected, "set {set:#x} clear {clear:#x}");
+        }
+    }
+}

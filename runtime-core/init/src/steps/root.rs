@@ -1,0 +1,109 @@
+//! The container's root: attached in the runtime's tree, entered, sealed.
+
+use core::ffi::CStr;
+
+use super::{At, Failure, Init};
+use crate::{
+    sys::{
+        Errno, RawFd,
+        file::{self, AT_FDCWD, O_DIRECTORY, O_PATH},
+        mount::{self, Attributes, MOUNT_ATTR_RDONLY, MS_MOVE, MS_PRIVATE, MS_REC, MS_SHARED, MS_SLAVE},
+    },
+    wire::message::Detail,
+};
+
+/// Sets the propagation of everything that was mounted before the container.
+pub(super) fn set_old_propagation(init: &mut Init, flags: u32) -> Result<(), Failure> {
+    let flags = u64::from(flags);
+    mount::mount(None, c"/", None, flags, None)?;
+    init.may_be_shared = flags & MS_REC == 0 || flags & MS_SHARED != 0;
+    Ok(())
+}
+
+/// Makes the rootfs a mount of its own, over itself.
+pub(super) fn attach(init: &mut Init, path: &CStr, from_host: bool) -> Result<(), Failure> {
+    let here = match file::openat(AT_FDCWD, path, O_PATH | O_DIRECTORY, 0) {
+        // Mapped root may not search a parent: what is attached over `/` is reached all the same.
+        Err(Errno::EACCES) if from_host => file::openat(AT_FDCWD, c"/", O_PATH | O_DIRECTORY, 0),
+        answer => answer,
+    }
+    .at(Detail::TARGET)?;
+    let tree = if from_host {
+        init.conversation.want_tree()?
+    } else {
+        mount::clone_tree(here.raw(), c"", true).at(Detail::SOURCE)?
+    };
+    if init.may_be_shared {
+        // pivot_root(2) wants neither the new root nor its parent shared, and the host should not see the new mount.
+        make_mount_private(here.raw()).at(Detail::PROPAGATION)?;
+    }
+    mount::attach(tree.raw(), here.raw()).at(Detail::ATTACH)?;
+    if init.may_be_shared {
+        super::mount::set_mount_propagation(tree.raw(), MS_PRIVATE).at(Detail::PROPAGATION)?;
+    }
+    init.rootfs = Some(tree);
+    Ok(())
+}
+
+/// Makes the mount private that a directory lies in: climbs to the mount's root, the only place that may name it.
+fn make_mount_private(dir: RawFd) -> Result<(), Errno> {
+    let mut here = file::openat(dir, c".", O_PATH | O_DIRECTORY, 0)?;
+    loop {
+        let status = file::fstat(here.raw())?;
+        if status.is_mount_root {
+            return super::mount::set_mount_propagation(here.raw(), MS_PRIVATE);
+        }
+        let above = file::openat(here.raw(), c"..", O_PATH | O_DIRECTORY, 0)?;
+        let status_above = file::fstat(above.raw())?;
+        if (status_above.device, status_above.inode) == (status.device, status.inode) {
+            // `/` of a chroot that is no mount: nothing above it can be named.
+            return Err(Errno::EINVAL);
+        }
+        here = above;
+    }
+}
+
+/// Enters the rootfs and lets go of the old root (pivot_root(2), "pivot_root(".", ".")").
+pub(super) fn pivot(init: &mut Init) -> Result<(), Failure> {
+    let rootfs = init.root()?;
+    file::fchdir(rootfs)?;
+    mount::pivot_root(c".", c".")?;
+    if init.may_be_shared {
+        // The old root now lies over the new one. Unmounting it must not reach the host's peers of its mounts.
+        mount::mount(None, c".", None, MS_SLAVE | MS_REC, None).at(Detail::PROPAGATION)?;
+    }
+    mount::detach(c".")?;
+    init.is_inside = true;
+    verify_entered(rootfs)
+}
+
+/// Enters the rootfs by moving it over the old root, which stays below, out of reach of paths.
+pub(super) fn move_over(init: &mut Init) -> Result<(), Failure> {
+    let rootfs = init.root()?;
+    file::fchdir(rootfs)?;
+    mount::mount(Some(c"."), c"/", None, MS_MOVE, None).at(Detail::ATTACH)?;
+    mount::chroot(c".")?;
+    init.is_inside = true;
+    verify_entered(rootfs)
+}
+
+fn verify_entered(rootfs: RawFd) -> Result<(), Failure> {
+    file::chdir(c"/")?;
+    let (wanted, root) = (file::fstat(rootfs)?, file::statx(AT_FDCWD, c"/", 0)?);
+    if (wanted.device, wanted.inode) == (root.device, root.inode) {
+        Ok(())
+    } else {
+        Err(Failure::new(Errno::EINVAL, Detail::MISMATCH))
+    }
+}
+
+/// Propagation of the container's root mount.
+pub(super) fn set_propagation(root: RawFd, flags: u32) -> Result<(), Failure> {
+    super::mount::set_mount_propagation(root, u64::from(flags)).at(Detail::PROPAGATION)
+}
+
+/// Makes the container's root mount read-only, not what is mounted below.
+pub(super) fn make_readonly(root: RawFd) -> Result<(), Failure> {
+    let readonly = Attributes { set: MOUNT_ATTR_RDONLY, ..Attributes::default() };
+    super::mount::set_attributes(root, false, readonly).at(Detail::ATTRIBUTES)
+}
