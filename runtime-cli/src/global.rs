@@ -66,21 +66,29 @@ pub struct Globals {
     pub version: bool,
 }
 
+/// Why no command is carried out.
+#[derive(Debug)]
+pub enum Early {
+    /// The help is wanted or needed.
+    Usage(Stopped),
+    /// A value is wrong, or the log cannot be opened.
+    Failed(Failure),
+}
+
 /// Reads the options; what stands behind them are the operands. The log is given back even when the rest is wrong,
 /// so that the error goes where it was asked to go.
 pub fn read(
     program: String,
     args: impl IntoIterator<Item = OsString>,
-) -> (Log, Result<(Globals, Parsed), Stopped>) {
+) -> (Log, Result<(Globals, Parsed), Early>) {
     let parsed = match parse(FLAGS, Order::OperandsLast, args) {
         Ok(parsed) => parsed,
-        Err(stopped) => return (Log::default(), Err(stopped)),
+        Err(stopped) => return (Log::default(), Err(Early::Usage(stopped))),
     };
-    let wrong = |failure: Failure| Stopped::Wrong(failure.line());
     match open_log(&parsed) {
-        Err(failure) => (Log::default(), Err(wrong(failure))),
+        Err(failure) => (Log::default(), Err(Early::Failed(failure))),
         Ok(log) => match understand(program, &parsed) {
-            Err(failure) => (log, Err(wrong(failure))),
+            Err(failure) => (log, Err(Early::Failed(failure))),
             Ok(globals) => (Log::default(), Ok((Globals { log, ..globals }, parsed))),
         },
     }
@@ -179,10 +187,9 @@ impl Globals {
 mod tests {
     use std::path::Path;
 
-    use super::{CgroupManager, state_root};
-    use crate::args::Stopped;
+    use super::{CgroupManager, Early, state_root};
 
-    fn read(args: &[&str]) -> Result<(super::Globals, crate::args::Parsed), Stopped> {
+    fn read(args: &[&str]) -> Result<(super::Globals, crate::args::Parsed), Early> {
         super::read("orlop".into(), args.iter().map(Into::into)).1
     }
 
@@ -225,7 +232,7 @@ mod tests {
         for args in
             [&["--rootless=maybe"][..], &["--log-format", "xml"], &["--cgroup-manager", "x"], &["--root=/"]]
         {
-            assert!(matches!(read(args), Err(Stopped::Wrong(_))), "{args:?}");
+            assert!(matches!(read(args), Err(Early::Failed(_))), "{args:?}");
         }
     }
 }

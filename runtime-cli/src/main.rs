@@ -21,7 +21,7 @@ fn main() -> ExitCode {
     let (early_log, globals) = global::read(program, args);
     let (globals, operands) = match globals {
         Ok((globals, parsed)) => (globals, parsed.operands),
-        Err(stopped) => return ExitCode::from(finish(&early_log, commands::stopped_early(stopped))),
+        Err(early) => return ExitCode::from(finish(&early_log, commands::stopped_early(early))),
     };
     let outcome = match operands.split_first() {
         _ if globals.version => commands::version::print(),

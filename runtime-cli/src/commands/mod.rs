@@ -23,7 +23,7 @@ pub use version::SPEC as SPEC_VERSION;
 use crate::{
     args::{Arity, Flag, Order, Parsed, Stopped, command_help, parse, program_help},
     failure::{Failure, Result, exit},
-    global::{self, Globals},
+    global::{self, Early, Globals},
     output,
 };
 
@@ -125,14 +125,15 @@ pub fn help(topics: &[OsString]) -> Result<u8> {
 }
 
 /// Help, or a wrong global option: the help goes to stdout as callers know it from runc, the error to the printer.
-pub fn stopped_early(stopped: Stopped) -> Result<u8> {
-    match stopped {
-        Stopped::Help => help(&[]),
-        Stopped::Wrong(words) => {
+pub fn stopped_early(early: Early) -> Result<u8> {
+    match early {
+        Early::Usage(Stopped::Help) => help(&[]),
+        Early::Usage(Stopped::Wrong(words)) => {
             output::print(format!("Incorrect Usage: {words}\n\n"))?;
             help(&[])?;
             Err(Failure::new(words))
         }
+        Early::Failed(failure) => Err(failure),
     }
 }
 
