@@ -1,9 +1,20 @@
 //! The container's cgroup: path rules, limits and device rules (pure), and making, placing, freezing, removing
 //! (effects). The only module that names libcgroups.
 
+mod create;
+mod files;
+mod freeze;
+mod path;
+mod place;
+mod processes;
+mod remove;
+
 use std::{collections::BTreeMap, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
+
+pub(crate) use create::{CreatedCgroup, NeededControllers};
+pub(crate) use path::cgroup_dirs;
 
 /// Where the container's cgroup is and how init gets into it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -96,7 +107,10 @@ impl Limits {
     /// Whether nothing is limited.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.resources.is_none() && self.pids.is_none() && self.hugepages.is_empty() && self.unified.is_empty()
+        self.resources.is_none()
+            && self.pids.is_none()
+            && self.hugepages.is_empty()
+            && self.unified.is_empty()
     }
 }
 
@@ -112,3 +126,6 @@ impl Cgroup {
         Self { dirs }
     }
 }
+
+#[cfg(test)]
+mod tests;

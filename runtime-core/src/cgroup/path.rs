@@ -1,0 +1,197 @@
+//! `linux.cgroupsPath` to directories, by the rules of the cgroupfs driver. Pure.
+//!
+//! Absolute: from the mount point. Relative, or absent and then the id: on v2 beside the caller's own cgroup (the
+//! caller is in it, so no controller can be enabled below it), on v1 below the caller's own cgroup in each hierarchy.
+//! `..` is cleaned away lexically and cannot climb out.
+
+use std::path::{Component, Path, PathBuf};
+
+use super::CgroupDirs;
+use crate::{
+    Error, ErrorKind, Problem, Result,
+    host::{CgroupHost, Hierarchy},
+};
+
+/// The directories of the container's cgroup.
+///
+/// A path with two colons, the form for systemd, is a relative path like any other here, as under runc.
+///
+/// # Errors
+/// `InvalidConfig` for a path that names the root of the hierarchy or the caller's own cgroup.
+pub(crate) fn cgroup_dirs(host: &CgroupHost, cgroups_path: Option<&str>, id: &str) -> Result<CgroupDirs> {
+    let written = cgroups_path.filter(|path| !path.is_empty());
+    let path = written.unwrap_or(id);
+    if path.contains('\0') {
+        return Err(refuse("must not hold a null byte"));
+    }
+    let is_absolute = path.starts_with('/');
+    let inner = cleaned(path);
+    if inner.as_os_str().is_empty() {
+        return Err(refuse(&format!("{path:?} names no cgroup of the container's own")));
+    }
+    let below = |own: PathBuf| if is_absolute { inner.clone() } else { strip_root(&own).join(&inner) };
+    match host {
+        CgroupHost::Unified { mount, own } => {
+            let parent = own.parent().unwrap_or(Path::new("/")).to_owned();
+            Ok(CgroupDirs::Unified { mount: mount.clone(), path: Path::new("/").join(below(parent)) })
+        }
+        CgroupHost::Legacy { hierarchies, unified } => {
+            let dir = |hierarchy: &Hierarchy| {
+                let key = hierarchy.controllers.join(",");
+                (key, hierarchy.mount.join(below(hierarchy.own_below_mount())))
+            };
+            Ok(CgroupDirs::Legacy { dirs: hierarchies.iter().chain(unified).map(dir).collect() })
+        }
+    }
+}
+
+fn refuse(message: &str) -> Error {
+    Error::invalid_config(vec![Problem::new("linux.cgroupsPath", message)])
+        .with_kind(ErrorKind::InvalidConfig)
+}
+
+/// Relative, without `.` and `..`; what would climb out ends at the top.
+fn cleaned(path: &str) -> PathBuf {
+    let mut clean = PathBuf::new();
+    for component in Path::new(path).components() {
+        match component {
+            Component::Normal(name) => clean.push(name),
+            Component::ParentDir => {
+                clean.pop();
+            }
+            Component::RootDir | Component::CurDir | Component::Prefix(_) => {}
+        }
+    }
+    clean
+}
+
+fn strip_root(path: &Path) -> &Path {
+    path.strip_prefix("/").unwrap_or(path)
+}
+
+impl CgroupDirs {
+    /// The directory of the v2 hierarchy: the cgroup itself on a unified host, its companion on a hybrid one.
+    pub(crate) fn v2(&self) -> Option<PathBuf> {
+        match self {
+            Self::Unified { mount, path } => Some(mount.join(strip_root(path))),
+            Self::Legacy { dirs } => dirs.get("").cloned(),
+        }
+    }
+
+    /// The directory of the v1 hierarchy that has this controller.
+    pub(crate) fn v1(&self, controller: &str) -> Option<&Path> {
+        match self {
+            Self::Unified { .. } => None,
+            Self::Legacy { dirs } => dirs
+                .iter()
+                .find(|(controllers, _)| controllers.split(',').any(|name| name == controller))
+                .map(|(_, dir)| dir.as_path()),
+        }
+    }
+
+    /// All directories, the v2 one last: its events tell when the others can be removed.
+    pub(crate) fn all(&self) -> Vec<PathBuf> {
+        match self {
+            Self::Unified { .. } => self.v2().into_iter().collect(),
+            Self::Legacy { dirs } => {
+                let v1 = dirs.iter().filter(|(controllers, _)| !controllers.is_empty());
+                v1.map(|(_, dir)| dir.clone()).chain(self.v2()).collect()
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn unified(own: &str) -> CgroupHost {
+        CgroupHost::Unified { mount: "/sys/fs/cgroup".into(), own: own.into() }
+    }
+
+    fn legacy() -> CgroupHost {
+        let hierarchy = |controllers: &[&str], mount: &str, root: &str, own: &str| Hierarchy {
+            controllers: controllers.iter().map(ToString::to_string).collect(),
+            mount: mount.into(),
+            root: root.into(),
+            own: own.into(),
+        };
+        CgroupHost::Legacy {
+            hierarchies: vec![
+                hierarchy(&["cpu", "cpuacct"], "/c/cpu,cpuacct", "/", "/api/7e"),
+                hierarchy(&["memory"], "/c/memory", "/docker/x", "/docker/x/in"),
+                hierarchy(&["name=systemd"], "/c/systemd", "/docker/x", "/other"),
+            ],
+            unified: Some(hierarchy(&[], "/c/unified", "/", "/user.slice")),
+        }
+    }
+
+    #[test]
+    fn unified_paths_follow_the_cgroupfs_rules() {
+        let rows = [
+            ("/", Some("/a/b"), "/a/b"),
+            ("/user.slice/s", Some("/a/b"), "/a/b"),
+            ("/", Some("a/b"), "/a/b"),
+            ("/user.slice/s", Some("a/b"), "/user.slice/a/b"),
+            ("/user.slice/s", None, "/user.slice/web1"),
+            ("/user.slice/s", Some(""), "/user.slice/web1"),
+            ("/", None, "/web1"),
+            ("/x", Some("/a/../../../b"), "/b"),
+            ("/x/y", Some("../../b"), "/x/b"),
+            ("/x/y", Some("./a//b/."), "/x/a/b"),
+            ("/x/y", Some("system.slice:docker:c1"), "/x/system.slice:docker:c1"),
+        ];
+        for (own, path, expected) in rows {
+            let dirs = cgroup_dirs(&unified(own), path, "web1").unwrap();
+            let expected = CgroupDirs::Unified { mount: "/sys/fs/cgroup".into(), path: expected.into() };
+            assert_eq!(dirs, expected, "own {own}, cgroupsPath {path:?}");
+        }
+    }
+
+    #[test]
+    fn legacy_paths_are_in_every_hierarchy() {
+        let rows = [
+            (Some("/a"), ["/c/unified/a", "/c/cpu,cpuacct/a", "/c/memory/a", "/c/systemd/a"]),
+            (
+                Some("a/../b"),
+                ["/c/unified/user.slice/b", "/c/cpu,cpuacct/api/7e/b", "/c/memory/in/b", "/c/systemd/b"],
+            ),
+            (
+                None,
+                [
+                    "/c/unified/user.slice/web1",
+                    "/c/cpu,cpuacct/api/7e/web1",
+                    "/c/memory/in/web1",
+                    "/c/systemd/web1",
+                ],
+            ),
+        ];
+        for (path, expected) in rows {
+            let CgroupDirs::Legacy { dirs } = cgroup_dirs(&legacy(), path, "web1").unwrap() else { panic!() };
+            let found: Vec<_> = dirs.iter().map(|(key, dir)| (key.as_str(), dir.to_str().unwrap())).collect();
+            let keys = ["", "cpu,cpuacct", "memory", "name=systemd"];
+            assert_eq!(found, std::iter::zip(keys, expected).collect::<Vec<_>>(), "{path:?}");
+        }
+    }
+
+    #[test]
+    fn controllers_are_found_in_joint_hierarchies_and_v2_comes_last() {
+        let dirs = cgroup_dirs(&legacy(), Some("/a"), "web1").unwrap();
+        assert_eq!(dirs.v1("cpuacct"), Some(Path::new("/c/cpu,cpuacct/a")));
+        assert_eq!(dirs.v1("pids"), None);
+        assert_eq!(dirs.v2(), Some("/c/unified/a".into()));
+        assert_eq!(dirs.all().last(), dirs.v2().as_ref());
+        assert_eq!(dirs.all().len(), 4);
+    }
+
+    #[test]
+    fn paths_that_name_no_own_cgroup_are_refused() {
+        for path in ["/", "/..", ".", "..", "a/..", "/a/../..", "a\0b"] {
+            for host in [unified("/x/y"), legacy()] {
+                let error = cgroup_dirs(&host, Some(path), "web1").unwrap_err();
+                assert_eq!(error.kind(), ErrorKind::InvalidConfig, "{path:?}");
+                assert_eq!(error.config_path(), Some("linux.cgroupsPath"), "{path:?}");
+            }
+        }
+    }
+}
