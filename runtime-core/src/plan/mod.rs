@@ -1,21 +1,321 @@
 //! From a bundle and facts to a plan: every decision is taken here, without any effect.
+//!
+//! `CHAPTERS` is the order of a create, each place with its reason. What several chapters depend on is decided before
+//! the first of them ([`Decisions`]); a chapter only appends steps. The same input always gives the same plan.
 
+mod capabilities;
+mod cgroup;
+mod cgroup_mount;
+mod console;
+mod devices;
+mod draft;
+mod errors;
+mod explain;
+mod hooks;
+mod id_maps;
+mod kernel_settings;
+mod mount_options;
+mod mounts;
+mod namespaces;
+mod paths;
+mod process;
+mod rootfs;
+mod start;
 pub(crate) mod step;
 
+use oci_spec::runtime::{Linux, Mount, Process};
+use orlop_init::wire::{Slot, message::Barrier};
+
+pub(crate) use errors::{FailureReport, failure};
+pub(crate) use explain::{describe, describe_host, explain_json, explain_text};
+pub(crate) use hooks::hook_records;
 pub(crate) use step::Plan;
 
-use crate::{Bundle, ContainerId, Result, container::CreateOptions, host::HostFacts, inspect::BundleFacts};
+use crate::{
+    Bundle, ContainerId, CreateOptions, Error, Result, cgroup::CgroupPlan, host::HostFacts,
+    inspect::BundleFacts,
+};
+use capabilities::Sets;
+use draft::Draft;
+use id_maps::Users;
+use namespaces::Namespaces;
+use process::Environment;
+use step::HookKind;
+
+/// A part of a create: its name, why it is where it is, and what appends its steps.
+struct Chapter {
+    name: &'static str,
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "for readers; a test wants every place to have a reason")
+    )]
+    place: &'static str,
+    write: fn(&Decisions<'_>, &mut Draft),
+}
+
+const fn chapter(name: &'static str, place: &'static str, write: fn(&Decisions<'_>, &mut Draft)) -> Chapter {
+    Chapter { name, place, write }
+}
+
+/// The order of everything.
+const CHAPTERS: &[Chapter] = &[
+    chapter("launch", "what can fail on the host fails before a process exists", start::launch),
+    chapter("close", "nobody in a joined namespace may look into the launcher", start::close_launcher),
+    chapter(
+        "launcher's clocks",
+        "the offsets are root's to write, and children get the namespace",
+        |d, draft| {
+            if d.host.credentials.is_privileged() {
+                kernel_settings::make_time_namespace(d, draft);
+            }
+        },
+    ),
+    chapter(
+        "joins",
+        "what our user namespace owns is joined before another one is entered",
+        start::join_namespaces,
+    ),
+    chapter("namespaces", "init is the first process in all that is new", start::make_namespaces),
+    chapter(
+        "placed",
+        "id maps and cgroup are given from outside, before anything depends on them",
+        start::place,
+    ),
+    chapter("init's clocks", "a plain user may write offsets once the maps are there", |d, draft| {
+        if !d.host.credentials.is_privileged() {
+            kernel_settings::make_time_namespace(d, draft);
+        }
+    }),
+    chapter("root", "files that init makes belong to the container's root", start::become_root),
+    chapter("session", "before a terminal exists that it could control", start::early_session),
+    chapter("keyring", "before anything looks for keys", start::keyring),
+    chapter("names", "as root of the namespaces, before hooks look at them", start::name_host),
+    chapter("rootfs", "propagation first, so that no mount leaks to the host", rootfs::attach),
+    chapter(
+        "mounts",
+        "on the rootfs, while the old /proc is visible: it is the licence for a new one",
+        |d, draft| {
+            mounts::mount_all(d, draft);
+        },
+    ),
+    chapter("devices", "after the mounts, for a tmpfs at /dev", devices::make_devices),
+    chapter("mounted", "host hooks want namespaces and mounts made and the old root there", |d, draft| {
+        cgroup::limit(d, Barrier::Mounted, draft);
+        hooks::run_before_pivot(d, draft);
+        if cgroup::limits_at(d.bundle) == Barrier::Mounted
+            && (d.cgroup.is_some() || hooks::has_host_hooks(d.bundle))
+        {
+            draft.barrier(Barrier::Mounted, "limits and hooks of the host come before the change of root");
+        }
+    }),
+    chapter("createContainer", "in the container's namespaces, with programs of the host", |d, draft| {
+        hooks::run_in_container(d, HookKind::CreateContainer, draft);
+    }),
+    chapter(
+        "sysctl",
+        "after hooks that make network devices, with an unmasked /proc",
+        kernel_settings::write_sysctls,
+    ),
+    chapter(
+        "pid namespace",
+        "after the last fork in the old one, before capabilities go",
+        start::choose_pid_namespace,
+    ),
+    chapter("mask", "the host's /dev/null is only here before the change of root", paths::open_mask),
+    chapter("pivot", "nothing of the host is needed any more", rootfs::enter),
+    chapter("terminal", "in the container's own devpts, before paths close", console::open),
+    chapter("working directory", "made before the root becomes read-only", process::make_cwd),
+    chapter("paths", "after everything that is written below them", paths::close_paths),
+    chapter("read-only root", "after everything that is written to it", rootfs::make_readonly),
+    chapter("stdio", "still root, who may give them away", console::own_stdio),
+    chapter("bounding set", "CAP_SETPCAP is still there", |d, draft| {
+        capabilities::bounding_set(d.sets, draft)
+    }),
+    chapter(
+        "user",
+        "groups before gid before uid, each with the rights to change the next",
+        process::set_user,
+    ),
+    chapter("chdir", "as the user, with root's capabilities still effective", process::change_dir),
+    chapter("capabilities", "the last use of the others is done", |d, draft| {
+        capabilities::final_sets(d.sets, draft)
+    }),
+    chapter(
+        "member",
+        "a joined pid namespace sees a process that has only the container's",
+        start::enter_pid_namespace,
+    ),
+    chapter("look-up", "with the user's own rights, while create still listens", process::find_executable),
+    chapter("no new privileges", "before hooks run in the container", process::no_new_privileges),
+    chapter("ready", "limits last: none may hit the setting up", |d, draft| {
+        cgroup::limit(d, Barrier::Ready, draft);
+        process::set_rlimits(d, draft);
+        draft.host(
+            step::When::At(Barrier::Ready),
+            step::HostOp::SaveState,
+            step::Why::Always("create is done when the state says so"),
+        );
+        draft.barrier(Barrier::Ready, "init outlives the host from here on");
+    }),
+    chapter("start", "the user decides when", start::await_start),
+    chapter("startContainer", "in the container, directly before the program", |d, draft| {
+        hooks::run_in_container(d, HookKind::StartContainer, draft);
+    }),
+    chapter("program", "the end of init", process::execute),
+    chapter("poststart", "after the program was executed", hooks::run_after_start),
+];
+
+/// Slots that are no namespaces.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Slots {
+    cgroup: Slot,
+    start: Slot,
+    answer: Slot,
+    count: u32,
+}
+
+/// What is decided before the first step: chapters read it, none changes it.
+struct Decisions<'a> {
+    id: &'a ContainerId,
+    bundle: &'a Bundle,
+    facts: &'a BundleFacts,
+    host: &'a HostFacts,
+    options: &'a CreateOptions,
+    namespaces: Namespaces,
+    users: Users,
+    is_rootless: bool,
+    cgroup: Option<CgroupPlan>,
+    environment: Environment,
+    sets: Sets,
+    slots: Slots,
+}
+
+impl<'a> Decisions<'a> {
+    fn linux(&self) -> Option<&'a Linux> {
+        self.bundle.spec().linux().as_ref()
+    }
+
+    fn process(&self) -> Option<&'a Process> {
+        self.bundle.spec().process().as_ref()
+    }
+
+    fn args(&self) -> &'a [String] {
+        self.process().and_then(|process| process.args().as_deref()).unwrap_or_default()
+    }
+
+    fn mounts(&self) -> &'a [Mount] {
+        self.bundle.spec().mounts().as_deref().unwrap_or_default()
+    }
+
+    /// Mapped root may not search what the caller may, so the host opens sources. A plain user's host may make no
+    /// detached mounts; there init has the same rights to the files.
+    fn host_opens_trees(&self) -> bool {
+        self.users.is_private() && self.host.credentials.is_privileged()
+    }
+
+    /// mknod(2) of devices is for the initial user namespace.
+    fn binds_devices(&self) -> bool {
+        self.users.is_private() || self.host.credentials.in_user_namespace
+    }
+}
 
 /// Decides everything.
 ///
 /// # Errors
 /// `InvalidConfig` or `Unsupported` for what cannot be done on this host, all at once.
 pub(crate) fn plan(
-    _id: &ContainerId,
-    _bundle: &Bundle,
-    _facts: &BundleFacts,
-    _host: &HostFacts,
-    _options: &CreateOptions,
+    id: &ContainerId,
+    bundle: &Bundle,
+    facts: &BundleFacts,
+    host: &HostFacts,
+    options: &CreateOptions,
 ) -> Result<Plan> {
-    Err(crate::Error::new(crate::ErrorKind::Unsupported, "planning"))
+    let mut draft = Draft::default();
+    check_supported(bundle, &mut draft);
+    let decisions = decide((id, bundle, facts, host, options), &mut draft)?;
+    id_maps::check_maps(&decisions.users, &mut draft);
+    process::check_user(&decisions, &mut draft);
+    for chapter in CHAPTERS {
+        tracing::trace!(chapter = chapter.name, "planning");
+        (chapter.write)(&decisions, &mut draft);
+    }
+    if !draft.problems.is_empty() {
+        draft.problems.dedup();
+        return Err(Error::invalid_config(draft.problems));
+    }
+    Ok(Plan {
+        host: draft.host,
+        init: draft.init,
+        slots: decisions.slots.count,
+        cgroup: decisions.cgroup,
+        terminal: bundle.terminal(),
+        warnings: draft.warnings,
+    })
+}
+
+/// What this version cannot do is refused by name.
+fn check_supported(bundle: &Bundle, draft: &mut Draft) {
+    for path in &bundle.fields().unsupported {
+        draft.problem(path, "is not supported by this version");
+    }
+    if bundle.spec().process().is_none() {
+        draft.problem("process", "is missing: there is nothing to run");
+    }
+    if bundle.spec().root().is_none() {
+        draft.problem("root", "is missing: there is nothing to run in");
+    }
+}
+
+type Input<'a> = (&'a ContainerId, &'a Bundle, &'a BundleFacts, &'a HostFacts, &'a CreateOptions);
+
+fn decide<'a>((id, bundle, facts, host, options): Input<'a>, draft: &mut Draft) -> Result<Decisions<'a>> {
+    let linux = bundle.spec().linux().as_ref();
+    let listed = linux.and_then(|linux| linux.namespaces().as_deref()).unwrap_or_default();
+    let caller = &host.credentials;
+    let namespaces = namespaces::plan_namespaces(listed, &facts.namespaces, caller.is_privileged());
+    let namespaces = namespaces.unwrap_or_else(|problems| {
+        draft.problems.extend(problems);
+        Namespaces::default()
+    });
+    let uids = linux.and_then(|linux| linux.uid_mappings().as_deref()).unwrap_or_default();
+    let gids = linux.and_then(|linux| linux.gid_mappings().as_deref()).unwrap_or_default();
+    let users = id_maps::plan_users(&namespaces, uids, gids, caller);
+    let is_rootless = cgroup::is_rootless(options, caller);
+    let cgroup = cgroup::plan_cgroup(id, bundle, host, is_rootless, &namespaces, draft)?;
+    let process = bundle.spec().process().as_ref();
+    let env = process.and_then(|process| process.env().as_deref()).unwrap_or_default();
+    let environment = process::plan_environment(env, &options.extra_env);
+    let slots = assign_slots(&namespaces, cgroup.as_ref(), options);
+    let sets = capabilities::decide(bundle, host, &users, draft);
+    Ok(Decisions {
+        id,
+        bundle,
+        facts,
+        host,
+        options,
+        namespaces,
+        users,
+        is_rootless,
+        cgroup,
+        environment,
+        sets,
+        slots,
+    })
+}
+
+/// Namespaces have the first slots.
+fn assign_slots(namespaces: &Namespaces, cgroup: Option<&CgroupPlan>, options: &CreateOptions) -> Slots {
+    let mut count = u32::try_from(namespaces.opened().count()).unwrap_or(u32::MAX);
+    let mut next = |is_needed: bool| {
+        if !is_needed {
+            return Slot::NONE;
+        }
+        count += 1;
+        Slot(count - 1)
+    };
+    let is_born = cgroup.is_some_and(|cgroup| cgroup.placement == crate::cgroup::Placement::BornIn);
+    let cgroup = next(is_born);
+    let has_fifos = options.start_by == CreateOptions::new().start_by;
+    let (start, answer) = (next(has_fifos), next(has_fifos));
+    Slots { cgroup, start, answer, count }
 }

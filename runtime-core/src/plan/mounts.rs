@@ -1,0 +1,392 @@
+//! `mounts` of the configuration: each becomes a new file system, a bind mount, or a change of one that is there, in
+//! the order of the list.
+
+use std::{ffi::CString, path::Path};
+
+use oci_spec::runtime::Mount;
+use orlop_init::wire::{OwnedOp, Slot};
+
+use super::{
+    Decisions, cgroup_mount,
+    draft::Draft,
+    mount_options::{Attributes, Bind, MountOptions, attr, propagation},
+    namespaces::flags,
+    step::{HostTree, Why},
+};
+use crate::host::KernelVersion;
+
+/// The first kernel whose procfs takes the pid namespace as an option (`pidns`).
+const PROC_PIDNS: KernelVersion = KernelVersion(6, 18);
+
+/// `fsconfig(2)` takes strings of at most 255 bytes.
+const MAX_OPTION: usize = 255;
+
+/// A destination as one absolute path without empty and `.` parts. `..` is left to the kernel, which resolves it
+/// beneath the root. A relative one is taken from `/` (config.md, mounts).
+pub(super) fn container_path(path: &Path) -> String {
+    let path = path.to_string_lossy();
+    let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty() && *part != ".").collect();
+    format!("/{}", parts.join("/"))
+}
+
+/// One entry of the list while it is planned.
+pub(super) struct Entry {
+    /// Its JSON path.
+    pub(super) at: String,
+    pub(super) target: String,
+    pub(super) source: Option<String>,
+    pub(super) options: MountOptions,
+}
+
+impl Entry {
+    fn new(index: usize, mount: &Mount) -> Self {
+        Self {
+            at: format!("mounts[{index}]"),
+            target: container_path(mount.destination()),
+            source: mount.source().as_ref().map(|source| source.to_string_lossy().into_owned()),
+            options: options(mount),
+        }
+    }
+
+    pub(super) fn why(&self) -> Why {
+        Why::config(&self.at)
+    }
+
+    fn option(&self, index: usize) -> String {
+        format!("{}.options[{index}]", self.at)
+    }
+
+    /// Propagation that the mount step itself sets, and what must follow.
+    fn propagation(&self) -> (u32, &[u32]) {
+        self.options.propagation.split_first().map_or((0, &[]), |(first, rest)| (*first, rest))
+    }
+
+    /// Steps for the rest of several propagation words.
+    pub(super) fn more_propagation(&self, draft: &mut Draft) {
+        for &propagation in self.propagation().1 {
+            let op = OwnedOp::Remount {
+                target: draft.text(&self.at, &*self.target),
+                set: 0,
+                clear: 0,
+                propagation,
+            };
+            draft.init(op, self.why());
+        }
+    }
+}
+
+fn options(mount: &Mount) -> MountOptions {
+    MountOptions::parse(mount.options().as_deref().unwrap_or_default())
+}
+
+fn kind(mount: &Mount) -> &str {
+    mount.typ().as_deref().unwrap_or_default()
+}
+
+/// `bind` and `rbind` decide, whatever the type is; engines also write the type alone.
+fn bind_of(mount: &Mount, options: &MountOptions) -> Option<Bind> {
+    options.bind.or((kind(mount) == "bind" && !options.remount).then_some(Bind::Single))
+}
+
+/// Whether the configuration brings a whole /dev from the host.
+pub(super) fn is_bind_of_dev(mount: &Mount) -> bool {
+    container_path(mount.destination()) == "/dev" && bind_of(mount, &options(mount)).is_some()
+}
+
+/// Whether its options say `ro`.
+pub(super) fn is_readonly(mount: &Mount) -> bool {
+    options(mount).is_readonly()
+}
+
+/// The read-only tmpfs mounts: mount points may have to be made in them first, as in an empty /dev.
+pub(super) fn readonly_at_the_end(mounts: &[Mount]) -> impl Iterator<Item = (String, String)> {
+    mounts.iter().enumerate().filter_map(|(index, mount)| {
+        let options = options(mount);
+        let target = container_path(mount.destination());
+        let is_tmpfs = kind(mount) == "tmpfs" && bind_of(mount, &options).is_none() && !options.remount;
+        let is_covered =
+            mounts[index + 1..].iter().any(|later| container_path(later.destination()) == target);
+        (is_tmpfs && options.is_readonly() && !is_covered).then(|| (format!("mounts[{index}]"), target))
+    })
+}
+
+/// All mounts of the configuration, then what the caller adds.
+pub(super) fn mount_all(decisions: &Decisions<'_>, draft: &mut Draft) {
+    for (index, mount) in decisions.mounts().iter().enumerate() {
+        mount_one(decisions, Entry::new(index, mount), mount, draft);
+    }
+    if let Some((source, target)) = &decisions.options.extra_bind {
+        let entry = Entry {
+            at: "--notify-socket".to_owned(),
+            target: container_path(target),
+            source: Some(source.to_string_lossy().into_owned()),
+            options: MountOptions::parse(&["bind", "ro", "nosuid", "nodev"]),
+        };
+        bind(decisions, &entry, Bind::Single, draft);
+        if let Some(step) = draft.init.last_mut() {
+            step.why = Why::Option("NOTIFY_SOCKET");
+        }
+    }
+}
+
+fn mount_one(decisions: &Decisions<'_>, entry: Entry, mount: &Mount, draft: &mut Draft) {
+    if entry.target == "/" {
+        let message = "is the container's root, which is given by root.path and cannot be mounted over";
+        return draft.problem(format!("{}.destination", entry.at), message);
+    }
+    for &(index, word) in &entry.options.unsupported {
+        draft.problem(
+            entry.option(index),
+            format!("{word}: id-mapped mounts are not supported by this version"),
+        );
+    }
+    if mount.uid_mappings().is_some() || mount.gid_mappings().is_some() {
+        draft.problem(
+            &entry.at,
+            "uidMappings and gidMappings: id-mapped mounts are not supported by this version",
+        );
+    }
+    if entry.options.remount {
+        return remount(&entry, draft);
+    }
+    if let Some(how) = bind_of(mount, &entry.options) {
+        if entry.options.bind.is_none() {
+            draft.warning(
+                format!("{}.type", entry.at),
+                "type \"bind\" without the option bind or rbind: bind is meant",
+            );
+        }
+        return bind(decisions, &entry, how, draft);
+    }
+    match kind(mount) {
+        "" => draft
+            .problem(format!("{}.type", entry.at), "is missing, and the options have neither bind nor rbind"),
+        "proc" => mount_proc(decisions, &entry, draft),
+        "sysfs"
+            if decisions.users.is_private()
+                && !decisions.namespaces.is_owned_by_container(flags::NETWORK) =>
+        {
+            // The kernel gives a sysfs only to the owner of the network namespace.
+            bind_host_tree(decisions, &entry, "/sys", attr::RDONLY, draft);
+        }
+        "cgroup" => cgroup_mount::mount(decisions, &entry, draft),
+        "cgroup2" => cgroup_mount::mount_v2(decisions, &entry, draft),
+        kind => new_mount(decisions, &entry, kind, Slot::NONE, draft),
+    }
+}
+
+/// procfs shows the pid namespace of whoever mounts it; only the owner of that namespace may.
+fn mount_proc(decisions: &Decisions<'_>, entry: &Entry, draft: &mut Draft) {
+    let namespaces = &decisions.namespaces;
+    let Some(late) = &namespaces.late_pid else {
+        let is_foreign = decisions.users.is_private() && !namespaces.is_owned_by_container(flags::PID);
+        return match is_foreign {
+            // The caller's pid namespace is kept, and its procfs is the right one.
+            true => bind_host_tree(decisions, entry, "/proc", 0, draft),
+            false => new_mount(decisions, entry, "proc", Slot::NONE, draft),
+        };
+    };
+    if decisions.users.is_private() {
+        let message =
+            "proc of a joined pid namespace that belongs to another user namespace cannot be mounted";
+        draft.problem(&entry.at, message);
+    } else if decisions.host.kernel.version < PROC_PIDNS {
+        draft.problem(
+            &entry.at,
+            format!(
+                "proc of the joined pid namespace cannot be mounted: linux.namespaces[{}] is entered last, so that \
+                 nobody in it can reach the host through a container in the making, and before Linux {}.{} procfs \
+                 shows no other pid namespace than one's own",
+                late.index, PROC_PIDNS.0, PROC_PIDNS.1
+            ),
+        );
+    } else {
+        new_mount(decisions, entry, "proc", late.slot, draft);
+    }
+}
+
+/// A new file system.
+pub(super) fn new_mount(
+    decisions: &Decisions<'_>,
+    entry: &Entry,
+    kind: &str,
+    pidns: Slot,
+    draft: &mut Draft,
+) {
+    let options = &entry.options;
+    let mut attributes = options.attributes.set | options.recursive.set;
+    let mut parameters: Vec<CString> = Vec::new();
+    let is_tmpfs = kind == "tmpfs";
+    if is_tmpfs {
+        // Made read-only at the end, see `readonly_at_the_end`.
+        attributes &= !attr::RDONLY;
+    }
+    for &flag in options.superblock.iter().filter(|&&flag| !(is_tmpfs && flag == "ro")) {
+        parameters.push(draft.text(&entry.at, flag));
+    }
+    if options.tmpcopyup && !is_tmpfs {
+        draft.problem(
+            format!("{}.options", entry.at),
+            format!("tmpcopyup works with tmpfs only, not with {kind}"),
+        );
+    }
+    let words = data_words(kind, entry);
+    for (index, word) in &words {
+        check_word(decisions, entry, (*index, word), draft);
+        parameters.push(draft.text(&entry.option(*index), word.as_str()));
+    }
+    let source = entry.source.as_deref().filter(|source| !source.is_empty()).unwrap_or("none");
+    let op = OwnedOp::NewMount {
+        fs_type: draft.text(&entry.at, kind),
+        source: draft.text(&entry.at, source),
+        target: draft.text(&entry.at, &*entry.target),
+        options: parameters,
+        attributes,
+        propagation: entry.propagation().0,
+        no_symlink: matches!(kind, "proc" | "sysfs"),
+        pid_namespace: pidns,
+        is_devpts: kind == "devpts" && entry.target == "/dev/pts",
+        copy_up: options.tmpcopyup && is_tmpfs,
+        inherit_mode: is_tmpfs && !words.iter().any(|(_, word)| word.starts_with("mode=")),
+    };
+    draft.init(op, entry.why());
+    entry.more_propagation(draft);
+}
+
+/// Words of the file system, one parameter each: `fsconfig(2)` wants them apart, without the quotes that keep commas
+/// together in the string of mount(2). overlay alone knows an escaped comma.
+fn data_words(kind: &str, entry: &Entry) -> Vec<(usize, String)> {
+    let mut words = Vec::new();
+    for (index, word) in &entry.options.data {
+        let (mut current, mut quoted, mut escaped) = (String::new(), false, false);
+        for c in word.chars() {
+            match c {
+                '"' if !escaped => quoted = !quoted,
+                ',' if escaped => {
+                    current.pop();
+                    current.push(c);
+                }
+                ',' if !quoted => words.push((*index, std::mem::take(&mut current))),
+                c => current.push(c),
+            }
+            escaped = c == '\\' && !escaped && kind == "overlay";
+        }
+        words.push((*index, current));
+    }
+    words.retain(|(_, word)| !word.is_empty());
+    words
+}
+
+/// What is known to fail: strings that the kernel does not take, and owners that do not exist in the user namespace.
+fn check_word(decisions: &Decisions<'_>, entry: &Entry, (index, word): (usize, &str), draft: &mut Draft) {
+    let (key, value) = word.split_once('=').unwrap_or((word, ""));
+    if key.len() > MAX_OPTION || value.len() > MAX_OPTION {
+        let message =
+            format!("{key}: a value of {} bytes is not supported, at most {MAX_OPTION}", value.len());
+        return draft.problem(entry.option(index), message);
+    }
+    let Ok(id) = value.parse() else { return };
+    let (exists, maps) = match key {
+        "uid" => (decisions.users.maps_uid(id), "linux.uidMappings"),
+        "gid" => (decisions.users.maps_gid(id), "linux.gidMappings"),
+        _ => return,
+    };
+    if !exists {
+        draft.problem(
+            entry.option(index),
+            format!("cannot specify {word} mount option: {id} is not in {maps}"),
+        );
+    }
+}
+
+/// A bind mount of the source on the host. Relative to the bundle (config.md, mounts).
+fn bind(decisions: &Decisions<'_>, entry: &Entry, how: Bind, draft: &mut Draft) {
+    for (index, word) in &entry.options.data {
+        let message = format!("{word:?} is no mount option, and a bind mount has no file system to take it");
+        draft.problem(entry.option(*index), message);
+    }
+    if entry.options.tmpcopyup {
+        draft.problem(
+            format!("{}.options", entry.at),
+            "tmpcopyup works with tmpfs only, not with a bind mount",
+        );
+    }
+    let Some(source) = entry.source.as_deref().filter(|source| !source.is_empty()) else {
+        return draft.problem(format!("{}.source", entry.at), "is missing, and a bind mount needs it");
+    };
+    let source = decisions.bundle.dir().join(source);
+    bind_tree(decisions, entry, (&source, how), entry.options.recursive, draft);
+}
+
+/// A tree of the host in place of a file system that the container's user namespace may not mount.
+fn bind_host_tree(
+    decisions: &Decisions<'_>,
+    entry: &Entry,
+    source: &str,
+    set_recursive: u64,
+    draft: &mut Draft,
+) {
+    let mut recursive = entry.options.recursive;
+    recursive.set |= set_recursive;
+    bind_tree(decisions, entry, (Path::new(source), Bind::Recursive), recursive, draft);
+}
+
+pub(super) fn bind_tree(
+    decisions: &Decisions<'_>,
+    entry: &Entry,
+    (source, how): (&Path, Bind),
+    recursive: Attributes,
+    draft: &mut Draft,
+) {
+    let is_recursive = how == Bind::Recursive;
+    let from_host = decisions.host_opens_trees();
+    let Attributes { set, clear } = entry.options.attributes;
+    let op = OwnedOp::BindMount {
+        source: draft.path(&format!("{}.source", entry.at), source),
+        target: draft.text(&entry.at, &*entry.target),
+        recursive: is_recursive,
+        from_host,
+        set,
+        clear,
+        set_recursive: recursive.set,
+        clear_recursive: recursive.clear,
+        propagation: entry.propagation().0,
+    };
+    let tree = from_host.then(|| HostTree { path: source.to_owned(), recursive: is_recursive });
+    draft.init_with_tree(op, entry.why(), tree);
+    entry.more_propagation(draft);
+}
+
+/// `remount`: attributes and propagation of what is mounted there.
+fn remount(entry: &Entry, draft: &mut Draft) {
+    for (index, word) in &entry.options.data {
+        draft.problem(entry.option(*index), format!("{word:?}: remount changes flags only in this version"));
+    }
+    if !entry.options.recursive.is_empty() {
+        draft.problem(
+            format!("{}.options", entry.at),
+            "remount together with recursive options is not supported",
+        );
+    }
+    let Attributes { set, clear } = entry.options.attributes;
+    let (propagation, _) = entry.propagation();
+    let target = draft.text(&entry.at, &*entry.target);
+    draft.init(OwnedOp::Remount { target, set, clear, propagation }, entry.why());
+    entry.more_propagation(draft);
+}
+
+/// `MS_REC` and one kind, as words.
+pub(super) fn propagation_name(flags: u32) -> &'static str {
+    let is_recursive = flags & propagation::REC != 0;
+    match (flags & !propagation::REC, is_recursive) {
+        (propagation::SHARED, false) => "shared",
+        (propagation::SHARED, true) => "rshared",
+        (propagation::SLAVE, false) => "slave",
+        (propagation::SLAVE, true) => "rslave",
+        (propagation::PRIVATE, false) => "private",
+        (propagation::PRIVATE, true) => "rprivate",
+        (propagation::UNBINDABLE, false) => "unbindable",
+        (propagation::UNBINDABLE, true) => "runbindable",
+        _ => "unchanged",
+    }
+}

@@ -1,0 +1,193 @@
+//! The process of the container: environment, ids, working directory, limits, the program.
+
+use std::ffi::CString;
+
+use orlop_init::wire::{OwnedOp, message::Barrier};
+
+use super::{
+    Decisions,
+    draft::Draft,
+    step::{HostOp, When, Why},
+};
+
+/// Where programs are looked for without a PATH in the environment.
+const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// umask without `process.user.umask`: what images expect, and what other runtimes set.
+const DEFAULT_UMASK: u32 = 0o022;
+
+/// By number (resource.h).
+const RLIMITS: [&str; 16] = [
+    "RLIMIT_CPU",
+    "RLIMIT_FSIZE",
+    "RLIMIT_DATA",
+    "RLIMIT_STACK",
+    "RLIMIT_CORE",
+    "RLIMIT_RSS",
+    "RLIMIT_NPROC",
+    "RLIMIT_NOFILE",
+    "RLIMIT_MEMLOCK",
+    "RLIMIT_AS",
+    "RLIMIT_LOCKS",
+    "RLIMIT_SIGPENDING",
+    "RLIMIT_MSGQUEUE",
+    "RLIMIT_NICE",
+    "RLIMIT_RTPRIO",
+    "RLIMIT_RTTIME",
+];
+
+/// The environment as the program gets it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Environment {
+    /// One entry for each name.
+    pub(super) entries: Vec<String>,
+    /// HOME is missing or empty: init takes it from the container's /etc/passwd.
+    pub(super) needs_home: bool,
+    /// What PATH says, or the default.
+    pub(super) search: String,
+}
+
+/// `process.env`, then the caller's additions. Of several entries with one name the last counts, at the place of the
+/// first.
+pub(super) fn plan_environment(configured: &[String], added: &[String]) -> Environment {
+    fn name(entry: &str) -> &str {
+        entry.split_once('=').map_or(entry, |(name, _)| name)
+    }
+    let mut entries: Vec<String> = Vec::with_capacity(configured.len() + added.len() + 1);
+    for entry in configured.iter().chain(added) {
+        match entries.iter_mut().find(|known| name(known) == name(entry)) {
+            Some(known) => known.clone_from(entry),
+            None => entries.push(entry.clone()),
+        }
+    }
+    let value =
+        |wanted: &str| entries.iter().find(|entry| name(entry) == wanted).map(|entry| &entry[wanted.len()..]);
+    let needs_home = value("HOME").is_none_or(|home| matches!(home, "" | "="));
+    let search = value("PATH").map_or(DEFAULT_PATH, |path| path.trim_start_matches('=')).to_owned();
+    if needs_home {
+        entries.retain(|entry| name(entry) != "HOME");
+    }
+    Environment { entries, needs_home, search }
+}
+
+/// The entries for the kernel. A problem names the index, never the value.
+pub(super) fn env(decisions: &Decisions<'_>, draft: &mut Draft) -> Vec<CString> {
+    draft.texts("process.env", &decisions.environment.entries)
+}
+
+/// Ids that the user namespace does not have, and groups that a plain user cannot set.
+pub(super) fn check_user(decisions: &Decisions<'_>, draft: &mut Draft) {
+    let Some(process) = decisions.process() else { return };
+    let (users, user) = (&decisions.users, process.user());
+    if !users.maps_uid(user.uid()) {
+        draft.problem("process.user.uid", format!("{} is not in linux.uidMappings", user.uid()));
+    }
+    if !users.maps_gid(user.gid()) {
+        draft.problem("process.user.gid", format!("{} is not in linux.gidMappings", user.gid()));
+    }
+    for (index, &gid) in user.additional_gids().iter().flatten().enumerate() {
+        let at = format!("process.user.additionalGids[{index}]");
+        if !users.can_set_groups() {
+            draft.problem(at, "cannot set any additional groups in a rootless container");
+        } else if !users.maps_gid(gid) {
+            draft.problem(at, format!("{gid} is not in linux.gidMappings"));
+        }
+    }
+}
+
+/// The working directory exists before the root becomes read-only; the engines rely on it.
+pub(super) fn make_cwd(decisions: &Decisions<'_>, draft: &mut Draft) {
+    let Some(process) = decisions.process() else { return };
+    if !process.cwd().is_absolute() {
+        return draft.problem("process.cwd", format!("{:?} is not an absolute path", process.cwd()));
+    }
+    let path = draft.path("process.cwd", process.cwd());
+    if path.as_bytes() != b"/" {
+        draft.init(OwnedOp::MakeCwd { path }, Why::config("process.cwd"));
+    }
+}
+
+/// The change of ids.
+pub(super) fn set_user(decisions: &Decisions<'_>, draft: &mut Draft) {
+    let Some(process) = decisions.process() else { return };
+    let user = process.user();
+    let op = OwnedOp::SetUser {
+        uid: user.uid(),
+        gid: user.gid(),
+        groups: user.additional_gids().clone().unwrap_or_default(),
+        set_groups: decisions.users.can_set_groups(),
+        umask: user.umask().unwrap_or(DEFAULT_UMASK),
+    };
+    draft.init(op, Why::config("process.user"));
+}
+
+/// As the user and with root's capabilities still effective: so it works where only root may search (which runc tries
+/// first) and where only the user may (a network or user's file system, which runc tries next).
+pub(super) fn change_dir(decisions: &Decisions<'_>, draft: &mut Draft) {
+    let Some(process) = decisions.process() else { return };
+    let path = draft.path("process.cwd", process.cwd());
+    draft.init(OwnedOp::Chdir { path }, Why::config("process.cwd"));
+}
+
+/// A missing program is an error of create, told while somebody listens; found as the user, with the final
+/// capabilities, from the working directory.
+pub(super) fn find_executable(decisions: &Decisions<'_>, draft: &mut Draft) {
+    let args = decisions.args();
+    if args.is_empty() {
+        return draft.problem("process.args", "must name a program");
+    }
+    let op = OwnedOp::FindExecutable {
+        name: draft.text("process.args[0]", &*args[0]),
+        search: draft.text("process.env", &*decisions.environment.search),
+    };
+    draft.init(op, Why::config("process.args[0]"));
+}
+
+/// Whatever runs in the container from here on, hooks included, gains nothing by setuid files.
+pub(super) fn no_new_privileges(decisions: &Decisions<'_>, draft: &mut Draft) {
+    if decisions.process().and_then(oci_spec::runtime::Process::no_new_privileges).unwrap_or(false) {
+        draft.init(OwnedOp::NoNewPrivileges {}, Why::config("process.noNewPrivileges"));
+    }
+}
+
+/// From outside and last: a limit on files or processes must not hit the setting up, and init could not raise one.
+pub(super) fn set_rlimits(decisions: &Decisions<'_>, draft: &mut Draft) {
+    for (index, (name, soft, hard)) in decisions.bundle.fields().rlimits.iter().enumerate() {
+        let at = format!("process.rlimits[{index}]");
+        let Some(resource) = RLIMITS.iter().position(|known| known == name) else {
+            draft.problem(format!("{at}.type"), format!("{name:?} is no resource limit of Linux"));
+            continue;
+        };
+        let op = HostOp::Rlimit {
+            resource: u32::try_from(resource).unwrap_or(u32::MAX),
+            name: RLIMITS[resource],
+            soft: *soft,
+            hard: *hard,
+        };
+        draft.host(When::At(Barrier::Ready), op, Why::Config(at));
+    }
+}
+
+/// Early, so that all that follows is counted as the container's.
+pub(super) fn set_oom_score(decisions: &Decisions<'_>, draft: &mut Draft) {
+    if let Some(value) = decisions.process().and_then(oci_spec::runtime::Process::oom_score_adj) {
+        draft.host(
+            When::At(Barrier::Placed),
+            HostOp::OomScoreAdj { value },
+            Why::config("process.oomScoreAdj"),
+        );
+    }
+}
+
+/// The program.
+pub(super) fn execute(decisions: &Decisions<'_>, draft: &mut Draft) {
+    let Some(process) = decisions.process() else { return };
+    let op = OwnedOp::Exec {
+        args: draft.texts("process.args", decisions.args()),
+        env: env(decisions, draft),
+        home_of: if decisions.environment.needs_home { process.user().uid() } else { u32::MAX },
+        preserved_fds: decisions.options.preserved_fds,
+        ignored_signals: 0,
+    };
+    draft.init(op, Why::config("process.args"));
+}

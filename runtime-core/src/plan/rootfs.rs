@@ -1,0 +1,64 @@
+//! The container's root: made a mount of its own, entered, given its propagation, made read-only last.
+
+use orlop_init::wire::OwnedOp;
+
+use super::{
+    Decisions,
+    draft::Draft,
+    mount_options::{propagation, propagation_flags},
+    step::{HostTree, Why},
+};
+
+/// Before anything is mounted: nothing of the container may reach the host, and unmounts on the host pass in.
+pub(super) fn attach(decisions: &Decisions<'_>, draft: &mut Draft) {
+    let asked = decisions
+        .linux()
+        .and_then(|linux| linux.rootfs_propagation().as_deref())
+        .filter(|word| !word.is_empty());
+    let (kind, why) = match asked {
+        None => (propagation::SLAVE, Why::Always("host mounts stay apart, unmounts pass in")),
+        Some(word) => {
+            let Some(flags) = propagation_flags(word) else {
+                draft.problem(
+                    "linux.rootfsPropagation",
+                    format!("{word:?} is none of shared, slave, private, unbindable"),
+                );
+                return;
+            };
+            // A shared root is a new peer group: it must not be the host's, so it begins as a slave.
+            let is_private = flags & (propagation::PRIVATE | propagation::UNBINDABLE) != 0;
+            (
+                if is_private { propagation::PRIVATE } else { propagation::SLAVE },
+                Why::config("linux.rootfsPropagation"),
+            )
+        }
+    };
+    draft.init(OwnedOp::RootPropagation { flags: kind | propagation::REC }, why);
+    let path = draft.path("root.path", &decisions.facts.rootfs);
+    let from_host = decisions.host_opens_trees();
+    let tree = from_host.then(|| HostTree { path: decisions.facts.rootfs.clone(), recursive: true });
+    draft.init_with_tree(OwnedOp::AttachRootfs { path, from_host }, Why::config("root.path"), tree);
+}
+
+/// The change of root, the propagation asked for.
+pub(super) fn enter(decisions: &Decisions<'_>, draft: &mut Draft) {
+    if decisions.options.no_pivot {
+        draft.init(OwnedOp::MoveRoot {}, Why::Option("--no-pivot"));
+    } else {
+        draft.init(OwnedOp::PivotRoot {}, Why::config("root.path"));
+    }
+    let asked =
+        decisions.linux().and_then(|linux| linux.rootfs_propagation().as_deref()).and_then(propagation_flags);
+    if let Some(flags) = asked {
+        // Only the root itself: each mount below has what its own options say.
+        let flags = flags & !propagation::REC;
+        draft.init(OwnedOp::RootfsPropagation { flags }, Why::config("linux.rootfsPropagation"));
+    }
+}
+
+/// After everything that writes to it.
+pub(super) fn make_readonly(decisions: &Decisions<'_>, draft: &mut Draft) {
+    if decisions.bundle.spec().root().as_ref().and_then(oci_spec::runtime::Root::readonly).unwrap_or(false) {
+        draft.init(OwnedOp::ReadonlyRootfs {}, Why::config("root.readonly"));
+    }
+}
