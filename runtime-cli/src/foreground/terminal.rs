@@ -1,6 +1,7 @@
 //! Our terminal in raw mode, connected with the container's: what is typed goes in, what it writes comes out.
 //!
-//! At most one chunk is under way in each direction, so a slow side slows the other down and nothing is lost. The mode
+//! Ours translates nothing in either direction; line ends and echo are the container's terminal's, which stays as the
+//! kernel made it. At most one chunk is under way in each direction, so a slow side slows the other down and nothing is lost. The mode
 //! is restored when the value is dropped, whatever the way out.
 
 use std::{
@@ -13,9 +14,7 @@ use rustix::{
     fs::{Mode, OFlags, fcntl_getfl, fcntl_setfl, open},
     io::Errno,
     stdio::{stderr, stdin, stdout},
-    termios::{
-        OptionalActions, OutputModes, Termios, isatty, tcgetattr, tcgetwinsize, tcsetattr, tcsetwinsize,
-    },
+    termios::{OptionalActions, Termios, isatty, tcgetattr, tcgetwinsize, tcsetattr, tcsetwinsize},
 };
 
 use crate::failure::{Failure, Result};
@@ -52,13 +51,13 @@ impl Terminal {
     pub fn connect(master: OwnedFd) -> Result<Self> {
         let host = find_terminal().map_err(|error| Failure::io("open the terminal /dev/tty", error))?;
         let mode_before = tcgetattr(&host).map_err(|errno| Failure::io("read the terminal's mode", errno))?;
-        let set_up = clear_onlcr(&master)
-            .and_then(|()| fcntl_getfl(&master))
-            .and_then(|flags| fcntl_setfl(&master, flags | OFlags::NONBLOCK));
-        set_up.map_err(|errno| Failure::io("set up the container's terminal", errno))?;
+        // Our file description alone: the container has the other end.
+        fcntl_getfl(&master)
+            .and_then(|flags| fcntl_setfl(&master, flags | OFlags::NONBLOCK))
+            .map_err(|errno| Failure::io("set up the container's terminal", errno))?;
         let mut raw = mode_before.clone();
         raw.make_raw();
-        tcsetattr(&host, OptionalActions::Drain, &raw)
+        tcsetattr(&host, OptionalActions::Now, &raw)
             .map_err(|errno| Failure::io("put the terminal into raw mode", errno))?;
         let terminal = Self {
             host,
@@ -195,7 +194,7 @@ impl Terminal {
 
 impl Drop for Terminal {
     fn drop(&mut self) {
-        match tcsetattr(&self.host, OptionalActions::Drain, &self.mode_before) {
+        match tcsetattr(&self.host, OptionalActions::Now, &self.mode_before) {
             // A terminal that is gone has no mode to restore.
             Ok(()) | Err(_) => {}
         }
@@ -253,11 +252,4 @@ fn wait_for_stdout() -> Result<()> {
         Ok(_) | Err(Errno::INTR) => Ok(()),
         Err(errno) => Err(Failure::io("wait for stdout", errno)),
     }
-}
-
-/// Our terminal makes CR LF of LF already.
-fn clear_onlcr(master: &OwnedFd) -> Result<(), Errno> {
-    let mut mode = tcgetattr(master)?;
-    mode.output_modes.remove(OutputModes::ONLCR);
-    tcsetattr(master, OptionalActions::Now, &mode)
 }
