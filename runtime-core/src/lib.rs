@@ -20,6 +20,7 @@
 //! Below this file a module uses what stands above it in the list, never what stands below; `tests/tidy.rs` checks it.
 
 mod error;
+mod options;
 mod sys;
 mod bundle;
 mod host;
@@ -32,9 +33,7 @@ mod spawn;
 mod container;
 
 pub use bundle::Bundle;
-pub use container::{
-    Container, CreateOptions, Created, Deadline, Delete, ExitStatus, KillScope, Prepared, Runtime, RuntimeBuilder,
-    Stdio,
-};
+pub use container::{Container, Created, Prepared, Runtime, RuntimeBuilder};
 pub use error::{Error, ErrorKind, Problem, Result};
+pub use options::{CreateOptions, Deadline, Delete, ExitStatus, KillScope, Stdio};
 pub use state::{ContainerId, ContainerState, Status};

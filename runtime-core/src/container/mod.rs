@@ -1,9 +1,11 @@
-//! The public handles: `Runtime`, `Prepared`, `Container`, and what they take and give.
+//! The public handles: `Runtime`, `Prepared`, `Container`, one file per verb.
 
-mod options;
-mod runtime;
 mod handle;
+mod kill;
+mod observe;
+mod remove;
+mod runtime;
+mod start;
 
 pub use handle::{Container, Created};
-pub use options::{CreateOptions, Deadline, Delete, ExitStatus, KillScope, Stdio};
 pub use runtime::{Prepared, Runtime, RuntimeBuilder};

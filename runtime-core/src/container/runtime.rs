@@ -3,20 +3,35 @@
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
+    time::SystemTime,
 };
 
-use super::{Container, CreateOptions, Created, Deadline, Stdio};
-use crate::{Bundle, ContainerState, Error, ErrorKind, Problem, Result};
+use super::{
+    Container, Created,
+    observe::{observe, public_state},
+    remove,
+};
+use crate::{
+    Bundle, ContainerId, ContainerState, CreateOptions, Deadline, Delete, Error, ErrorKind, Problem, Result,
+    Stdio,
+    host::HostFacts,
+    inspect::{self, BundleFacts},
+    plan::{self, Plan, step::HookKind},
+    spawn::{Creation, Launcher},
+    state::{Loaded, Phase, RECORD_VERSION, Record, Store},
+    validate::validate,
+};
 
 /// Makes and finds containers below one state root. Cheap to clone, `Send` and `Sync`.
 #[derive(Clone, Debug)]
 pub struct Runtime {
-    pub(crate) shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
 }
 
 #[derive(Debug)]
-pub(crate) struct Shared {
-    pub(crate) root: PathBuf,
+pub(super) struct Shared {
+    pub(super) store: Store,
+    pub(super) launcher: Launcher,
 }
 
 /// Builds a [`Runtime`].
@@ -27,7 +42,7 @@ pub struct RuntimeBuilder {
 }
 
 impl RuntimeBuilder {
-    /// The state root. Default: `/run/orlop`, for a plain user `$XDG_RUNTIME_DIR/orlop`.
+    /// The state root. Default: `/run/orlop`.
     pub fn root(mut self, root: impl Into<PathBuf>) -> Self {
         self.root = Some(root.into());
         self
@@ -36,34 +51,72 @@ impl RuntimeBuilder {
     /// Makes the runtime. Nothing is written until a container is created.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidArgument`] for a root of `/`.
+    /// [`ErrorKind::InvalidArgument`] for a root that is `/` or not absolute.
     pub fn build(self) -> Result<Runtime> {
         let root = self.root.unwrap_or_else(|| PathBuf::from("/run/orlop"));
-        Ok(Runtime { shared: Arc::new(Shared { root }) })
+        if !root.is_absolute() {
+            return Err(Error::new(
+                ErrorKind::InvalidArgument,
+                format!("the state root {} is not an absolute path", root.display()),
+            ));
+        }
+        if root.components().nth(1).is_none() {
+            return Err(Error::new(ErrorKind::InvalidArgument, "the state root should not be set to /"));
+        }
+        Ok(Runtime { shared: Arc::new(Shared { store: Store::new(root), launcher: Launcher::default() }) })
     }
 }
 
-/// A bundle that was inspected and planned: all is decided, nothing has happened.
+/// A bundle that was inspected and planned: all is decided, nothing has happened. Owns the fds of what the bundle names.
 #[derive(Debug)]
-pub struct Prepared {}
+pub struct Prepared {
+    id: ContainerId,
+    bundle: Bundle,
+    facts: BundleFacts,
+    plan: Plan,
+    preserved_fds: u32,
+}
 
 impl Prepared {
     /// The plan as text: each step with what asked for it.
     #[must_use]
     pub fn explain(&self) -> String {
-        String::new()
+        plan::explain_text(&self.plan)
     }
 
     /// The plan as JSON.
     #[must_use]
     pub fn explain_json(&self) -> serde_json::Value {
-        serde_json::Value::Null
+        plan::explain_json(&self.plan)
     }
 
     /// What to tell the user though nothing fails.
     #[must_use]
     pub fn warnings(&self) -> &[Problem] {
-        &[]
+        &self.plan.warnings
+    }
+
+    fn record(&self) -> Record {
+        let now = SystemTime::now();
+        let hooks = |kind| plan::hook_records(&self.bundle, kind);
+        Record {
+            version: RECORD_VERSION,
+            id: self.id.to_string(),
+            oci_version: self.bundle.oci_version().to_owned(),
+            phase: Phase::Creating,
+            pid: 0,
+            start_time: 0,
+            bundle: self.bundle.dir().to_owned(),
+            rootfs: self.facts.rootfs.clone(),
+            created: humantime::format_rfc3339_nanos(now).to_string(),
+            annotations: self.bundle.fields().annotations.clone(),
+            owner_uid: rustix::process::geteuid().as_raw(),
+            cgroup: self.plan.cgroup.as_ref().map(|cgroup| cgroup.dirs.clone()),
+            own_pid_namespace: self.plan.own_pid_namespace(),
+            start_steps: self.plan.start_steps(),
+            poststart: hooks(HookKind::Poststart),
+            poststop: hooks(HookKind::Poststop),
+        }
     }
 }
 
@@ -76,15 +129,24 @@ impl Runtime {
     /// The state root.
     #[must_use]
     pub fn root(&self) -> &Path {
-        &self.shared.root
+        self.shared.store.root()
     }
 
     /// Validates, inspects and plans a bundle.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidConfig`] with all problems at once.
+    /// [`ErrorKind::InvalidConfig`] with all problems at once; [`ErrorKind::Unsupported`] for what this version or this
+    /// host cannot do.
     pub fn prepare(&self, id: &str, bundle: Bundle, options: CreateOptions) -> Result<Prepared> {
-        Err(Error::new(ErrorKind::Unsupported, format!("{id} {bundle:?} {options:?}")))
+        let id: ContainerId = id.parse()?;
+        let problems = validate(&bundle);
+        if !problems.is_empty() {
+            return Err(Error::invalid_config(problems));
+        }
+        let host = HostFacts::gather()?;
+        let facts = BundleFacts::gather(&bundle, &host)?;
+        let plan = plan::plan(&id, &bundle, &facts, &host, &options)?;
+        Ok(Prepared { id, bundle, facts, plan, preserved_fds: options.preserved_fds })
     }
 
     /// All problems of a bundle on this host, without running anything. Empty: it can be created.
@@ -92,38 +154,116 @@ impl Runtime {
     /// # Errors
     /// When the host cannot be looked at.
     pub fn validate(&self, bundle: &Bundle) -> Result<Vec<Problem>> {
-        Err(Error::new(ErrorKind::Unsupported, format!("{bundle:?}")))
+        let mut problems = validate(bundle);
+        if !problems.is_empty() {
+            return Ok(problems);
+        }
+        let host = HostFacts::gather()?;
+        let id: ContainerId = "validate".parse()?;
+        let planned = BundleFacts::gather(bundle, &host)
+            .and_then(|facts| plan::plan(&id, bundle, &facts, &host, &CreateOptions::new()));
+        match planned {
+            Ok(_) => {}
+            Err(error) if !error.problems().is_empty() => problems.extend_from_slice(error.problems()),
+            Err(error) => {
+                problems.push(Problem::new(error.config_path().unwrap_or_default(), error.to_string()));
+            }
+        }
+        problems.extend(inspect::check_sources(bundle));
+        problems.dedup();
+        Ok(problems)
     }
 
     /// Makes the container; its init waits for `start`.
     ///
+    /// Blocks on init's steps and on hooks; the deadline ends both and undoes what was made.
+    ///
     /// # Errors
-    /// Of the step that failed; nothing is left behind.
+    /// [`ErrorKind::AlreadyExists`], or of the step that failed; nothing is left behind.
     pub fn create(&self, prepared: Prepared, stdio: Stdio, deadline: Deadline) -> Result<Created> {
-        Err(Error::new(ErrorKind::Unsupported, format!("{prepared:?} {stdio:?} {deadline:?}")))
+        if stdio.preserved.len() != prepared.preserved_fds as usize {
+            return Err(Error::new(
+                ErrorKind::InvalidArgument,
+                format!(
+                    "{} fds to preserve, but {} were given",
+                    prepared.preserved_fds,
+                    stdio.preserved.len()
+                ),
+            ));
+        }
+        let record = prepared.record();
+        let entry = self.shared.store.create(&prepared.id)?;
+        let claimed = entry.lock().and_then(|()| entry.save(&record));
+        if let Err(mut error) = claimed {
+            if let Err(failure) = entry.remove() {
+                error.attach_cleanup(failure);
+            }
+            return Err(error);
+        }
+        let Prepared { id, facts, plan, .. } = prepared;
+        let started_by_handle = plan.started_by_handle();
+        let creation = Creation {
+            launcher: &self.shared.launcher,
+            plan,
+            facts: &facts,
+            stdio: &stdio,
+            entry: &entry,
+            record,
+            deadline: deadline.instant(),
+            made: crate::spawn::Made::default(),
+        };
+        let spawned = creation.run()?;
+        let container = Container::created(
+            self.clone(),
+            id,
+            &spawned.record,
+            spawned.init,
+            started_by_handle.then_some(spawned.channel),
+        );
+        Ok(Created { container, console: spawned.console })
     }
 
     /// Opens an existing container.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`].
+    /// [`ErrorKind::NotFound`]; [`ErrorKind::StateCorrupt`].
     pub fn container(&self, id: &str) -> Result<Container> {
-        Err(Error::new(ErrorKind::NotFound, format!("container does not exist: {id}")))
+        let id: ContainerId = id.parse()?;
+        let entry = self.shared.store.open(&id)?;
+        match entry.load()? {
+            Loaded::Record(record) => Container::reopened(self.clone(), id, &record),
+            Loaded::Empty => Err(Error::new(ErrorKind::NotFound, "container does not exist")
+                .with_path(entry.path())
+                .with_hint("a create was cut short; delete removes what is left")),
+        }
     }
 
-    /// The states of all containers, by id; unreadable ones as errors.
+    /// The states of all containers, by id; unreadable ones as errors. What vanishes meanwhile is left out.
     ///
     /// # Errors
     /// When the root exists but cannot be read.
     pub fn containers(&self) -> Result<Vec<Result<ContainerState>>> {
-        Ok(Vec::new())
+        let ids = self.shared.store.ids()?;
+        Ok(ids.iter().filter_map(|id| self.state_of(id).transpose()).collect())
     }
 
-    /// Deletes by id: as [`Container::delete`], and also what a broken or half-made container left behind.
+    fn state_of(&self, id: &ContainerId) -> Result<Option<ContainerState>> {
+        let entry = match self.shared.store.open(id) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            entry => entry?,
+        };
+        match entry.load() {
+            Ok(Loaded::Record(record)) => Ok(Some(public_state(&record, observe(&entry, &record)?.0))),
+            Ok(Loaded::Empty) => Ok(None),
+            Err(error) => Err(error.context(format_args!("container {id}"))),
+        }
+    }
+
+    /// Deletes by id: a stopped or created container, and also what a broken or half-made one left behind.
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`] without `Force`; [`ErrorKind::WrongStatus`] for a running one without `Force`.
-    pub fn delete(&self, id: &str, how: super::Delete, deadline: Deadline) -> Result<()> {
-        Err(Error::new(ErrorKind::NotFound, format!("{id} {how:?} {deadline:?}")))
+    pub fn delete(&self, id: &str, how: Delete, deadline: Deadline) -> Result<()> {
+        remove::delete(self, &id.parse()?, how, deadline)
     }
 }

@@ -39,3 +39,6 @@ impl BundleFacts {
         Ok(Self { rootfs: bundle.rootfs().unwrap_or_default(), namespaces: Vec::new() })
     }
 }
+pub(crate) fn check_sources(_bundle: &Bundle) -> Vec<crate::Problem> {
+    Vec::new()
+}

@@ -1,10 +1,12 @@
 //! What is kept of a container between commands: `ROOT/ID/state.json`.
 
 mod id;
+mod process;
 mod record;
 mod store;
 
 pub use id::ContainerId;
+pub(crate) use process::{open_recorded, start_time};
 pub use record::{ContainerState, HookRecord, Status};
-pub(crate) use record::{Phase, Record, RECORD_VERSION};
-pub(crate) use store::{Entry, Store};
+pub(crate) use record::{Phase, RECORD_VERSION, Record, StartStep};
+pub(crate) use store::{ANSWER_FIFO, Entry, Loaded, START_FIFO, Store};

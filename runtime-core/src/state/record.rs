@@ -121,6 +121,35 @@ pub(crate) struct Record {
     pub(crate) cgroup: Option<CgroupDirs>,
     /// Init is pid 1 of its own pid namespace: its end ends all others.
     pub(crate) own_pid_namespace: bool,
+    /// Steps of init after the start signal, so that `start` can name the one that fails.
+    pub(crate) start_steps: Vec<StartStep>,
     pub(crate) poststart: Vec<HookRecord>,
     pub(crate) poststop: Vec<HookRecord>,
+}
+
+/// What is kept of a step after the start signal.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) enum StartStep {
+    /// A `startContainer` hook.
+    Hook {
+        /// Index in init's steps.
+        index: u32,
+        /// Index in `hooks.startContainer`.
+        number: u32,
+        path: String,
+    },
+    /// The program.
+    Exec { index: u32, program: String },
+    /// Anything else, in words that follow "cannot".
+    Other { index: u32, what: String, config_path: String },
+}
+
+impl StartStep {
+    /// Index in init's steps.
+    pub(crate) const fn index(&self) -> u32 {
+        match self {
+            Self::Hook { index, .. } | Self::Exec { index, .. } | Self::Other { index, .. } => *index,
+        }
+    }
 }

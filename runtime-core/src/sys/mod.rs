@@ -1,1 +1,22 @@
-//! Host-side system calls that rustix and nix lack. The only place of the library with `unsafe`.
+//! Host-side system calls that rustix and nix lack, and thin owners of fds. The only place of the library with `unsafe`.
+
+mod arch;
+pub(crate) mod channel;
+pub(crate) mod image;
+pub(crate) mod launch;
+pub(crate) mod pidfd;
+pub(crate) mod rlimit;
+pub(crate) mod sigpipe;
+
+use std::time::Instant;
+
+use rustix::event::Timespec;
+
+/// What is left until `deadline`, never negative.
+pub(crate) fn timespec_until(deadline: Instant) -> Timespec {
+    let left = deadline.saturating_duration_since(Instant::now());
+    Timespec {
+        tv_sec: i64::try_from(left.as_secs()).unwrap_or(i64::MAX),
+        tv_nsec: i64::from(left.subsec_nanos()),
+    }
+}

@@ -28,6 +28,10 @@ impl Deadline {
     pub fn remaining(&self) -> Option<Duration> {
         self.0.map(|at| at.saturating_duration_since(Instant::now()))
     }
+
+    pub(crate) const fn instant(self) -> Option<Instant> {
+        self.0
+    }
 }
 
 /// Standard input, output and error of the container's process.
@@ -63,8 +67,7 @@ impl Stdio {
 
 /// Who gives the start signal.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum StartBy {
+pub(crate) enum StartBy {
     /// Any later command, through a FIFO in the state folder.
     #[default]
     AnyCommand,

@@ -1,0 +1,123 @@
+//! `delete`: of a container in any state, and of what a broken or cut-short create left behind. May be repeated and may
+//! run beside itself, beside `start` and beside a create at work.
+
+use std::{
+    os::fd::AsFd,
+    time::{Duration, Instant},
+};
+
+use super::{Runtime, observe::observe};
+use crate::{
+    ContainerId, Deadline, Delete, Error, ErrorKind, Result, Status,
+    cgroup::Cgroup,
+    spawn::{KILL_WAIT, run_poststop},
+    state::{Entry, Loaded, Record, open_recorded},
+    sys::pidfd,
+};
+
+pub(super) fn delete(runtime: &Runtime, id: &ContainerId, how: Delete, deadline: Deadline) -> Result<()> {
+    match try_delete(runtime, id, how, deadline) {
+        Err(error) if error.kind() == ErrorKind::NotFound && how == Delete::Force => Ok(()),
+        result => result,
+    }
+}
+
+fn not_found() -> Error {
+    Error::new(ErrorKind::NotFound, "container does not exist")
+}
+
+fn try_delete(runtime: &Runtime, id: &ContainerId, how: Delete, deadline: Deadline) -> Result<()> {
+    let entry = runtime.shared.store.open(id)?;
+    let limit = deadline.instant().unwrap_or_else(|| Instant::now() + KILL_WAIT);
+    if how == Delete::Force {
+        // A create or start at work holds the lock; with init's end it fails, cleans up and lets go.
+        kill_init_of(&entry);
+    }
+    lock(&entry, limit)?;
+    if !entry.is_current() {
+        return Err(not_found());
+    }
+    let record = match entry.load() {
+        Ok(Loaded::Record(record)) => *record,
+        Ok(Loaded::Empty) => {
+            entry.remove()?;
+            return Err(not_found());
+        }
+        // What cannot be read cannot be cleaned either; its folder must not block the id for ever.
+        Err(error) if error.kind() == ErrorKind::StateCorrupt && how == Delete::Force => {
+            return entry.remove();
+        }
+        Err(error) => return Err(error),
+    };
+    let (status, init) = observe(&entry, &record)?;
+    if how == Delete::WhenStopped && matches!(status, Status::Running | Status::Paused) {
+        return Err(Error::new(
+            ErrorKind::WrongStatus,
+            format!("cannot delete container {id} that is not stopped: {status}"),
+        )
+        .with_status(status));
+    }
+    if let Some(init) = init {
+        // ESRCH: it has just ended.
+        let _gone = pidfd::send_signal(init.as_fd(), 9);
+        if status == Status::Paused {
+            thaw(&record, limit)?;
+        }
+        await_end(init.as_fd(), limit)?;
+    }
+    if let Some(dirs) = record.cgroup.clone() {
+        remove_cgroup(&Cgroup::new(dirs), limit)?;
+    }
+    run_poststop(&runtime.shared.launcher, &record);
+    // Last, so that a delete that is cut short can be repeated.
+    entry.remove()
+}
+
+fn remove_cgroup(cgroup: &Cgroup, limit: Instant) -> Result<()> {
+    cgroup
+        .remove(Some(limit))
+        .map_err(|error| error.context("unable to destroy container: unable to remove container's cgroup"))
+}
+
+fn thaw(record: &Record, limit: Instant) -> Result<()> {
+    match record.cgroup.clone() {
+        Some(dirs) => Cgroup::new(dirs).thaw(Some(limit)),
+        None => Ok(()),
+    }
+}
+
+/// Waits for init's end; takes its status if it is our child, so that no zombie is left.
+fn await_end(init: std::os::fd::BorrowedFd<'_>, limit: Instant) -> Result<()> {
+    match pidfd::wait_readable(init, Some(limit)) {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(Error::new(ErrorKind::Timeout, "container init still running")),
+        Err(errno) => Err(Error::from_errno("cannot wait for init's end", errno.raw_os_error())),
+    }
+}
+
+fn kill_init_of(entry: &Entry) {
+    let Ok(Loaded::Record(record)) = entry.load() else { return };
+    if let Some(init) = open_recorded(record.pid, record.start_time) {
+        // ESRCH: it has just ended.
+        let _gone = pidfd::send_signal(init.as_fd(), 9);
+    }
+}
+
+/// Takes the lock, but waits no longer than `limit` for a command that holds it.
+fn lock(entry: &Entry, limit: Instant) -> Result<()> {
+    if entry.try_lock()? {
+        return Ok(());
+    }
+    let waiter = entry.duplicate()?;
+    let (sender, receiver) = std::sync::mpsc::channel();
+    // flock(2) has no deadline and gives no event: the wait for it is a thread's, on a description that shares the lock.
+    std::thread::spawn(move || {
+        let result = waiter.lock();
+        // Nobody listens after the deadline.
+        let _late = sender.send(result);
+    });
+    let left = limit.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
+    receiver.recv_timeout(left).map_err(|_| {
+        Error::new(ErrorKind::Busy, "another command still works on the container").with_path(entry.path())
+    })?
+}

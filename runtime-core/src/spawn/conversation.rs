@@ -1,0 +1,272 @@
+//! The host's side of the conversation: takes records as they come, in whatever order launcher and init send them, and
+//! notices the peer's death and the deadline. Every wait is a poll on those three.
+
+use std::{
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    time::Instant,
+};
+
+use orlop_init::wire::message::{Barrier, Detail, Kind, Message};
+use rustix::{
+    event::{PollFd, PollFlags},
+    io::Errno,
+};
+
+use crate::{
+    Error, ErrorKind, Result,
+    sys::{
+        self,
+        channel::{Channel, Receive, Received},
+        launch::Launched,
+        pidfd::{self, Ended},
+    },
+};
+
+/// A process of ours by pidfd.
+#[derive(Debug)]
+pub(crate) struct Process {
+    pub(crate) pid: i32,
+    pub(crate) pidfd: OwnedFd,
+}
+
+/// What init reported of a failure.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Failure {
+    pub(crate) step: u32,
+    pub(crate) errno: i32,
+    pub(crate) detail: Detail,
+    /// Output of a failed hook.
+    pub(crate) output: Vec<u8>,
+}
+
+/// What ends a wait.
+#[derive(Debug)]
+pub(crate) enum Event {
+    /// Init waits at the barrier of this step.
+    Reached { step: u32, barrier: u32 },
+    /// Init wants the tree of this step.
+    WantTree { step: u32 },
+    /// The console's master.
+    Console(OwnedFd),
+    /// `execve` is next.
+    Executing,
+    /// A step failed; the process ends.
+    Failed(Failure),
+    /// All ends of the channel are closed, or the process has ended.
+    Gone,
+}
+
+/// One conversation, from the launcher's start to the program's.
+#[derive(Debug)]
+pub(crate) struct Conversation {
+    channel: Channel,
+    /// Until it has handed over.
+    launcher: Option<Process>,
+    init: Option<Process>,
+    output: Vec<u8>,
+}
+
+impl Conversation {
+    pub(crate) fn new(launched: Launched, channel: Channel) -> Self {
+        let launcher = Process { pid: launched.pid, pidfd: launched.pidfd };
+        Self { channel, launcher: Some(launcher), init: None, output: Vec::new() }
+    }
+
+    /// Init, once the launcher has told of it.
+    pub(crate) fn init(&self) -> Option<&Process> {
+        self.init.as_ref()
+    }
+
+    /// Whoever speaks at present: init, or the launcher before it made init.
+    pub(crate) fn speaker(&self) -> Option<&Process> {
+        self.init.as_ref().or(self.launcher.as_ref())
+    }
+
+    /// Gives the process and the channel away.
+    pub(crate) fn into_parts(self) -> (Option<Process>, Channel) {
+        (self.init, self.channel)
+    }
+
+    /// The process that was launched and executed something without making an init (a hook).
+    pub(crate) fn into_launched(self) -> Option<Process> {
+        self.launcher
+    }
+
+    /// Goes on with a channel to a known init (`start` by the handle that created it).
+    pub(crate) fn resume(process: Process, channel: Channel) -> Self {
+        Self { channel, launcher: None, init: Some(process), output: Vec::new() }
+    }
+
+    /// Lets init go on after a barrier.
+    pub(crate) fn proceed(&self, barrier: Barrier) -> Result<()> {
+        self.send(Message { value: barrier as u32, ..Message::new(Kind::Proceed) }, None)
+    }
+
+    /// Sends the tree of a step, or why there is none.
+    pub(crate) fn send_tree(&self, step: u32, tree: Result<OwnedFd, Errno>) -> Result<()> {
+        let errno = tree.as_ref().err().map_or(0, |errno| errno.raw_os_error());
+        let message = Message { step, errno, ..Message::new(Kind::Tree) };
+        self.send(message, tree.ok().as_ref().map(AsFd::as_fd))
+    }
+
+    fn send(&self, message: Message, fd: Option<BorrowedFd<'_>>) -> Result<()> {
+        match self.channel.send(message, fd) {
+            // The peer's death is told by the next receive, which knows more.
+            Ok(()) | Err(Errno::PIPE | Errno::CONNRESET | Errno::NOTCONN) => Ok(()),
+            Err(errno) => Err(Error::from_errno("cannot send to init", errno.raw_os_error())),
+        }
+    }
+
+    /// Waits for the next event.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Timeout`] at the deadline.
+    pub(crate) fn next(&mut self, deadline: Option<Instant>) -> Result<Event> {
+        loop {
+            let receive = self.channel.receive();
+            let receive = receive
+                .map_err(|errno| Error::from_errno("cannot receive from init", errno.raw_os_error()))?;
+            match receive {
+                Receive::Record(received) => {
+                    if let Some(event) = self.take(received)? {
+                        return Ok(event);
+                    }
+                }
+                Receive::Closed => return Ok(Event::Gone),
+                Receive::Empty => {
+                    if !self.wait(deadline)? {
+                        return self.last_words();
+                    }
+                }
+                Receive::Garbage => {
+                    return Err(Error::new(ErrorKind::Kernel, "init sent something that is no message"));
+                }
+            }
+        }
+    }
+
+    /// Waits for the launcher's word on init, which may come after init's first record (and init waits for an answer
+    /// to that one, so nothing else comes). False: everybody is gone.
+    pub(crate) fn await_cloned(&mut self, deadline: Option<Instant>) -> Result<bool> {
+        while self.init.is_none() {
+            match self.channel.receive() {
+                Ok(Receive::Record(received)) if received.message.kind == Kind::Cloned => {
+                    self.take_init(received.message, received.fd)?;
+                }
+                Ok(Receive::Empty) => {
+                    if !self.wait(deadline)? && !self.take_late_word()? {
+                        return Ok(false);
+                    }
+                }
+                _ => return Ok(false),
+            }
+        }
+        Ok(true)
+    }
+
+    fn take_late_word(&mut self) -> Result<bool> {
+        match self.channel.receive() {
+            Ok(Receive::Record(received)) if received.message.kind == Kind::Cloned => {
+                self.take_init(received.message, received.fd).map(|()| true)
+            }
+            _ => Ok(false),
+        }
+    }
+
+    /// Init has ended: what it sent before is still there.
+    fn last_words(&mut self) -> Result<Event> {
+        match self.channel.receive() {
+            Ok(Receive::Record(received)) => Ok(self.take(received)?.unwrap_or(Event::Gone)),
+            _ => Ok(Event::Gone),
+        }
+    }
+
+    fn take(&mut self, received: Received) -> Result<Option<Event>> {
+        let Received { message, fd, bytes } = received;
+        Ok(match message.kind {
+            Kind::Cloned => {
+                self.take_init(message, fd)?;
+                None
+            }
+            Kind::Reached => Some(Event::Reached { step: message.step, barrier: message.value }),
+            Kind::WantTree => Some(Event::WantTree { step: message.step }),
+            Kind::ConsoleMaster => fd.map(Event::Console),
+            Kind::HookOutput => {
+                self.output = bytes;
+                None
+            }
+            Kind::Failed => Some(Event::Failed(Failure {
+                step: message.step,
+                errno: message.errno,
+                detail: message.detail,
+                output: std::mem::take(&mut self.output),
+            })),
+            Kind::Executing => Some(Event::Executing),
+            Kind::Proceed | Kind::Tree => {
+                return Err(Error::new(ErrorKind::Kernel, "init sent a message that only the host sends"));
+            }
+        })
+    }
+
+    /// The launcher made init and ends; its status says nothing that we need.
+    fn take_init(&mut self, message: Message, fd: Option<OwnedFd>) -> Result<()> {
+        let (Some(pidfd), Ok(pid), None) = (fd, i32::try_from(message.value), &self.init) else {
+            return Err(Error::new(ErrorKind::Kernel, "the launcher sent no pidfd of init"));
+        };
+        self.init = Some(Process { pid, pidfd });
+        if let Some(launcher) = self.launcher.take() {
+            pidfd::reap(&launcher.pidfd);
+        }
+        Ok(())
+    }
+
+    /// Waits for a record, the end of the process that must send it, or the deadline. False: the process has ended.
+    fn wait(&self, deadline: Option<Instant>) -> Result<bool> {
+        let Some(process) = self.speaker() else { return Ok(false) };
+        loop {
+            let mut fds =
+                [PollFd::new(&self.channel, PollFlags::IN), PollFd::new(&process.pidfd, PollFlags::IN)];
+            let timeout = deadline.map(sys::timespec_until);
+            match rustix::event::poll(&mut fds, timeout.as_ref()) {
+                Err(Errno::INTR) => {}
+                Err(errno) => {
+                    return Err(Error::from_errno("cannot wait for init", errno.raw_os_error()));
+                }
+                Ok(0) => return Err(Error::new(ErrorKind::Timeout, "init did not answer in time")),
+                // The launcher's end is no event while its message may still lie in the channel.
+                Ok(_) => return Ok(!fds[0].revents().is_empty()),
+            }
+        }
+    }
+
+    /// Waits until the program was executed: all ends of the channel are closed by the exec. Or hears why not.
+    pub(crate) fn await_exec(&mut self, deadline: Option<Instant>) -> Result<Event> {
+        match self.next(deadline)? {
+            Event::Executing => self.next(deadline).map(|event| match event {
+                Event::Gone => Event::Executing,
+                other => other,
+            }),
+            other => Ok(other),
+        }
+    }
+
+    /// Kills what was started and takes its status. Gives init's end if there was one.
+    pub(crate) fn kill(&mut self) -> Option<Ended> {
+        // The launcher first: it may be about to make init.
+        if let Some(launcher) = self.launcher.take() {
+            // ESRCH: it has ended.
+            let _gone = pidfd::send_signal(launcher.pidfd.as_fd(), 9);
+            pidfd::reap(&launcher.pidfd);
+            while let Ok(Receive::Record(received)) = self.channel.receive() {
+                if received.message.kind == Kind::Cloned && self.init.is_none() {
+                    self.init = received.fd.map(|pidfd| Process { pid: 0, pidfd });
+                }
+            }
+        }
+        let init = self.init.take()?;
+        let _gone = pidfd::send_signal(init.pidfd.as_fd(), 9);
+        // SIGKILL ends it, frozen or not (a frozen v1 cgroup is thawed by the removal that follows).
+        let ended = pidfd::wait_readable(init.pidfd.as_fd(), Some(Instant::now() + super::KILL_WAIT));
+        ended.unwrap_or(false).then(|| pidfd::status(init.pidfd.as_fd()))
+    }
+}

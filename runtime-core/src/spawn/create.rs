@@ -1,0 +1,462 @@
+//! One create: the host steps in order, init's answers between them.
+
+use std::{
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    time::Instant,
+};
+
+use orlop_init::wire::{OwnedOp, Slot, message::Barrier};
+use rustix::{
+    fs::{Mode, OFlags},
+    io::Errno,
+    mount::OpenTreeFlags,
+    process::Pid,
+};
+
+use super::{
+    Conversation, Event, Failure, HookCall, KILL_WAIT, Launcher, Process,
+    id_maps::{write_at, write_id_maps},
+    run_hooks, run_poststop,
+};
+use crate::{
+    Error, ErrorKind, Result, Status, Stdio,
+    cgroup::{Cgroup, CreatedCgroup, Placement},
+    inspect::BundleFacts,
+    plan::{
+        self, Plan,
+        step::{HostOp, HostStep, Need, When},
+    },
+    state::{ANSWER_FIFO, Entry, Phase, Record, START_FIFO, start_time},
+    sys::{
+        channel::Channel,
+        pidfd::{self, Ended},
+    },
+};
+
+/// A create at work. Owns what was made so far; [`Creation::run`] undoes it on failure.
+pub(crate) struct Creation<'a> {
+    pub(crate) launcher: &'a Launcher,
+    pub(crate) plan: Plan,
+    pub(crate) facts: &'a BundleFacts,
+    pub(crate) stdio: &'a Stdio,
+    pub(crate) entry: &'a Entry,
+    pub(crate) record: Record,
+    pub(crate) deadline: Option<Instant>,
+    pub(crate) made: Made,
+}
+
+/// What exists and must go when the create fails.
+#[derive(Debug, Default)]
+pub(crate) struct Made {
+    cgroup: Option<(Cgroup, CreatedCgroup)>,
+    slots: Vec<Option<OwnedFd>>,
+    conversation: Option<Conversation>,
+    console: Option<OwnedFd>,
+    /// Hooks may have set things up outside: `poststop` hooks must run.
+    hooks_began: bool,
+}
+
+/// A container that waits for its start.
+#[derive(Debug)]
+pub(crate) struct Spawned {
+    pub(crate) record: Record,
+    pub(crate) init: Process,
+    pub(crate) channel: Channel,
+    pub(crate) console: Option<OwnedFd>,
+}
+
+/// How one try ended.
+enum Try {
+    Ready,
+    /// The kernel refused the birth in the cgroup; the process must be moved there.
+    NotBornIn,
+}
+
+impl Creation<'_> {
+    /// Performs the plan.
+    pub(crate) fn run(mut self) -> Result<Spawned> {
+        match self.perform() {
+            Ok(spawned) => Ok(spawned),
+            Err(mut error) => {
+                self.undo(&mut error);
+                Err(error)
+            }
+        }
+    }
+
+    fn perform(&mut self) -> Result<Spawned> {
+        self.made.slots.resize_with(self.plan.slots as usize, || None);
+        self.run_steps(When::BeforeLaunch)?;
+        if let Try::NotBornIn = self.converse()? {
+            self.plan = self.plan.moved();
+            if let Some(mut refused) = self.made.conversation.take() {
+                refused.kill();
+            }
+            if let Try::NotBornIn = self.converse()? {
+                return Err(Error::new(ErrorKind::Kernel, "init was killed before its first step"));
+            }
+        }
+        self.finish()
+    }
+
+    fn finish(&mut self) -> Result<Spawned> {
+        let parts = self.made.conversation.take().map(Conversation::into_parts);
+        let Some((Some(init), channel)) = parts else {
+            return Err(Error::new(ErrorKind::Kernel, "the launcher made no init"));
+        };
+        Ok(Spawned { record: self.record.clone(), init, channel, console: self.made.console.take() })
+    }
+
+    /// Launches and answers until init is ready.
+    fn converse(&mut self) -> Result<Try> {
+        let (launched, channel) = self.launch()?;
+        self.made.conversation = Some(Conversation::new(launched, channel));
+        let clone_step = self.plan.clone_step();
+        let mut heard_of_init = false;
+        loop {
+            match self.next_event()? {
+                Event::Reached { step, barrier } => {
+                    if step > clone_step {
+                        heard_of_init = true;
+                        self.await_init()?;
+                    }
+                    if self.reach(barrier)? {
+                        return Ok(Try::Ready);
+                    }
+                }
+                Event::WantTree { step } => self.send_tree(step)?,
+                Event::Console(console) => self.made.console = Some(console),
+                Event::Failed(failure) if self.is_birth_refused(&failure, clone_step) => {
+                    return Ok(Try::NotBornIn);
+                }
+                Event::Failed(failure) => return Err(plan::failure(&self.plan, &failure.as_report())),
+                Event::Executing => {
+                    return Err(Error::new(ErrorKind::Kernel, "init went on before it was started"));
+                }
+                Event::Gone => match self.end_of_init() {
+                    // Killed by a cgroup.kill of the past (Linux 6.18): see docs, cgroups.
+                    Ended::Signaled(9) if !heard_of_init && self.born_in() => return Ok(Try::NotBornIn),
+                    ended => return Err(self.died(ended)),
+                },
+            }
+        }
+    }
+
+    fn next_event(&mut self) -> Result<Event> {
+        let deadline = self.deadline;
+        self.conversation()?.next(deadline)
+    }
+
+    fn conversation(&mut self) -> Result<&mut Conversation> {
+        self.made.conversation.as_mut().ok_or_else(|| Error::new(ErrorKind::Kernel, "nothing was launched"))
+    }
+
+    /// The launcher's word on init may come after init's first record.
+    fn await_init(&mut self) -> Result<()> {
+        let deadline = self.deadline;
+        let conversation = self.conversation()?;
+        if conversation.init().is_some() {
+            return Ok(());
+        }
+        match conversation.await_cloned(deadline)? {
+            true => Ok(()),
+            false => Err(Error::new(ErrorKind::Kernel, "the launcher ended before it told of init")),
+        }
+    }
+
+    fn launch(&self) -> Result<(crate::sys::launch::Launched, Channel)> {
+        let slots: Vec<BorrowedFd<'_>> = self
+            .made
+            .slots
+            .iter()
+            .map(|slot| slot.as_ref().map(AsFd::as_fd))
+            .collect::<Option<_>>()
+            .ok_or_else(|| Error::new(ErrorKind::Kernel, "a slot of the plan was not filled"))?;
+        let ops = self.plan.init.iter().map(|step| &step.op);
+        self.launcher.launch(ops, self.stdio, &slots)
+    }
+
+    fn born_in(&self) -> bool {
+        self.plan.cgroup.as_ref().is_some_and(|cgroup| cgroup.placement == Placement::BornIn)
+    }
+
+    /// EBUSY: controllers are enabled inside; EOPNOTSUPP: threaded; EACCES: judged with other credentials than a move.
+    fn is_birth_refused(&self, failure: &Failure, clone_step: u32) -> bool {
+        let refusals =
+            [Errno::BUSY, Errno::OPNOTSUPP, Errno::ACCESS, Errno::NOSYS, Errno::INVAL, Errno::TOOBIG];
+        self.born_in()
+            && failure.step == clone_step
+            && refusals.contains(&Errno::from_raw_os_error(failure.errno))
+    }
+
+    /// Host steps of a barrier; true when it was the last one of a create.
+    fn reach(&mut self, barrier: u32) -> Result<bool> {
+        let barrier = match barrier {
+            number if number == Barrier::Placed as u32 => Barrier::Placed,
+            number if number == Barrier::Mounted as u32 => Barrier::Mounted,
+            number if number == Barrier::Ready as u32 => Barrier::Ready,
+            other => {
+                return Err(Error::new(
+                    ErrorKind::Kernel,
+                    format!("init waits at the unknown barrier {other}"),
+                ));
+            }
+        };
+        self.record_speaker()?;
+        self.run_steps(When::At(barrier))?;
+        self.conversation()?.proceed(barrier)?;
+        Ok(barrier == Barrier::Ready)
+    }
+
+    /// The pid is on disk before the process may go on. With a joined pid namespace it is the launcher's at first.
+    fn record_speaker(&mut self) -> Result<()> {
+        let Some(process) = self.conversation()?.speaker() else { return Ok(()) };
+        let pid = process.pid;
+        if self.record.pid == pid {
+            return Ok(());
+        }
+        self.record.pid = pid;
+        self.record.start_time = start_time(pid).map_or(0, |(start, _)| start);
+        self.entry.save(&self.record)
+    }
+
+    fn run_steps(&mut self, when: When) -> Result<()> {
+        let steps: Vec<HostStep> = self.plan.host.iter().filter(|step| step.when == when).cloned().collect();
+        for step in steps {
+            match self.run_step(&step) {
+                Ok(()) => {}
+                Err(error) if step.need == Need::BestEffort => {
+                    tracing::warn!(%error, "a step that may fail did");
+                }
+                Err(error) => {
+                    let description = plan::describe_host(&step);
+                    return Err(match error.step() {
+                        Some(_) => error,
+                        None => error.with_step(description),
+                    });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn run_step(&mut self, step: &HostStep) -> Result<()> {
+        match &step.op {
+            HostOp::MakeCgroup => self.make_cgroup(),
+            HostOp::OpenNamespace { slot, path, kind } => self.pass_namespace(*slot, path, *kind),
+            HostOp::OpenCgroup { slot } => {
+                let dir = self.cgroup()?.open_dir()?;
+                let dir = dir.ok_or_else(|| {
+                    Error::new(ErrorKind::Unsupported, "no process can be born in a cgroup of this layout")
+                })?;
+                self.fill(*slot, dir)
+            }
+            HostOp::MakeStartFifos { start, answer } => {
+                let start_fifo = self.entry.make_fifo(START_FIFO)?;
+                self.fill(*start, start_fifo)?;
+                let answer_fifo = self.entry.make_fifo(ANSWER_FIFO)?;
+                self.fill(*answer, answer_fifo)
+            }
+            // Performed by `converse`; listed for explain.
+            HostOp::Launch => Ok(()),
+            HostOp::WriteIdMaps { uids, gids, deny_setgroups } => {
+                write_id_maps(&self.open_proc()?, uids, gids, *deny_setgroups)
+            }
+            HostOp::MoveToCgroup => {
+                let pid = self.record.pid;
+                self.cgroup()?.place(pid)
+            }
+            HostOp::ApplyLimits { limits } => {
+                let _soon = limits;
+                Ok(())
+            }
+            HostOp::ApplyDeviceRules { rules } => {
+                let _soon = rules;
+                Ok(())
+            }
+            HostOp::DelegateCgroup { uid } => self.cgroup()?.delegate(*uid),
+            HostOp::OomScoreAdj { value } => {
+                write_at(&self.open_proc()?, "oom_score_adj", &value.to_string())
+            }
+            HostOp::Rlimit { resource, name, soft, hard } => self.set_rlimit(*resource, name, *soft, *hard),
+            HostOp::RunHooks { kind, hooks } => {
+                self.made.hooks_began = true;
+                let pid = Some(self.record.pid);
+                let call = HookCall { kind: *kind, record: &self.record, status: Status::Creating, pid };
+                run_hooks(self.launcher, hooks, call)
+            }
+            HostOp::SaveState => {
+                self.record.phase = Phase::Created;
+                self.entry.save(&self.record)
+            }
+        }
+    }
+
+    fn make_cgroup(&mut self) -> Result<()> {
+        let Some(planned) = &self.plan.cgroup else { return Ok(()) };
+        let cgroup = Cgroup::new(planned.dirs.clone());
+        let created = cgroup.create(&crate::cgroup::NeededControllers::new())?;
+        self.made.cgroup = Some((cgroup, created));
+        Ok(())
+    }
+
+    fn cgroup(&self) -> Result<&Cgroup> {
+        match &self.made.cgroup {
+            Some((cgroup, _)) => Ok(cgroup),
+            None => Err(Error::new(ErrorKind::Kernel, "the container has no cgroup")),
+        }
+    }
+
+    fn fill(&mut self, slot: Slot, fd: OwnedFd) -> Result<()> {
+        let place = self.made.slots.get_mut(slot.0 as usize);
+        let place = place.ok_or_else(|| Error::new(ErrorKind::Kernel, "the plan names an unknown slot"))?;
+        *place = Some(fd);
+        Ok(())
+    }
+
+    /// The fd that `inspect` opened and checked, so that nothing is looked up twice.
+    fn pass_namespace(&mut self, slot: Slot, path: &std::path::Path, kind: u32) -> Result<()> {
+        let joined = self.facts.namespaces.iter().find(|joined| joined.kind == kind && joined.path == path);
+        let fd = joined.and_then(|joined| joined.fd.as_ref()).map(OwnedFd::try_clone);
+        match fd {
+            Some(Ok(fd)) => self.fill(slot, fd),
+            Some(Err(source)) => {
+                Err(Error::from_io(format!("cannot duplicate the namespace {}", path.display()), source))
+            }
+            None => {
+                Err(Error::new(ErrorKind::Kernel, format!("the namespace {} was not opened", path.display())))
+            }
+        }
+    }
+
+    /// `/proc/PID`, opened first and then seen alive, so that it is not a successor of the same number.
+    fn open_proc(&mut self) -> Result<OwnedFd> {
+        let Some(process) = self.conversation()?.speaker() else {
+            return Err(Error::new(ErrorKind::Kernel, "init is gone"));
+        };
+        let path = format!("/proc/{}", process.pid);
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let dir = rustix::fs::open(path.as_str(), flags, Mode::empty())
+            .map_err(|errno| Error::from_errno(format!("cannot open {path}"), errno.raw_os_error()))?;
+        match pidfd::has_ended(process.pidfd.as_fd()) {
+            false => Ok(dir),
+            true => Err(Error::new(ErrorKind::Kernel, "init ended early")),
+        }
+    }
+
+    fn set_rlimit(&self, resource: u32, name: &str, soft: u64, hard: u64) -> Result<()> {
+        let failed = |errno: i32| {
+            Error::from_errno(format!("cannot set rlimit {name} to soft {soft}, hard {hard}"), errno)
+        };
+        let resource =
+            crate::sys::rlimit::from_number(resource).ok_or_else(|| failed(Errno::INVAL.raw_os_error()))?;
+        let bound = |value: u64| (value != u64::MAX).then_some(value);
+        let limit = rustix::process::Rlimit { current: bound(soft), maximum: bound(hard) };
+        match rustix::process::prlimit(Pid::from_raw(self.record.pid), resource, limit) {
+            Ok(_) => Ok(()),
+            Err(errno @ Errno::PERM) => Err(failed(errno.raw_os_error()).with_hint(
+                "raising a hard limit needs CAP_SYS_RESOURCE, which the runtime does not have here",
+            )),
+            Err(errno) => Err(failed(errno.raw_os_error())),
+        }
+    }
+
+    fn send_tree(&mut self, step: u32) -> Result<()> {
+        let tree = self.plan.init.get(step as usize).and_then(|step| step.tree.clone());
+        let Some(tree) = tree else {
+            return Err(Error::new(ErrorKind::Kernel, "init wants a tree that the plan does not have"));
+        };
+        let mut flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+        if tree.recursive {
+            flags |= OpenTreeFlags::AT_RECURSIVE;
+        }
+        let opened = rustix::mount::open_tree(rustix::fs::CWD, &tree.path, flags);
+        self.conversation()?.send_tree(step, opened)
+    }
+
+    /// How init, or the launcher before it, ended.
+    fn end_of_init(&mut self) -> Ended {
+        match &mut self.made.conversation {
+            Some(conversation) => conversation.kill().unwrap_or(Ended::Unknown),
+            None => Ended::Unknown,
+        }
+    }
+
+    fn died(&self, ended: Ended) -> Error {
+        let killed_by_memory = || {
+            let kills = self.cgroup().and_then(Cgroup::oom_kill_count);
+            matches!(kills, Ok(Some(count)) if count > 0)
+        };
+        match ended {
+            Ended::Signaled(9) if killed_by_memory() => {
+                Error::new(ErrorKind::Kernel, "container init was OOM-killed (memory limit too low?)")
+                    .with_config_path("linux.resources.memory.limit")
+            }
+            Ended::Signaled(signal) => {
+                Error::new(ErrorKind::Kernel, format!("container init was killed by signal {signal}"))
+            }
+            Ended::Exited(code) => Error::new(
+                ErrorKind::Kernel,
+                format!("container init ended with status {code} without a word"),
+            ),
+            Ended::Unknown => Error::new(ErrorKind::Kernel, "container init ended without a word"),
+        }
+    }
+
+    /// Takes everything back; failures of that are attached to the first one.
+    fn undo(&mut self, error: &mut Error) {
+        if let Some(mut conversation) = self.made.conversation.take() {
+            conversation.kill();
+        }
+        self.made.slots.clear();
+        if let Some((cgroup, created)) = self.made.cgroup.take() {
+            // What was there before stays.
+            if let Err(failure) = created.undo(&cgroup, Some(Instant::now() + KILL_WAIT)) {
+                error.attach_cleanup(failure);
+            }
+        }
+        if self.made.hooks_began {
+            run_poststop(self.launcher, &self.record);
+        }
+        if let Err(failure) = self.entry.remove() {
+            error.attach_cleanup(failure);
+        }
+    }
+}
+
+impl Plan {
+    /// Index of the step with which the launcher ends.
+    pub(crate) fn clone_step(&self) -> u32 {
+        let at = self.init.iter().position(|step| matches!(step.op, OwnedOp::Clone { .. }));
+        at.and_then(|at| u32::try_from(at).ok()).unwrap_or(0)
+    }
+
+    /// The same plan with the process moved into its cgroup instead of born there.
+    pub(crate) fn moved(&self) -> Self {
+        let mut plan = self.clone();
+        if let Some(cgroup) = &mut plan.cgroup {
+            cgroup.placement = Placement::Moved;
+        }
+        for step in &mut plan.init {
+            if let OwnedOp::Clone { cgroup, .. } = &mut step.op {
+                *cgroup = Slot::NONE;
+            }
+        }
+        let first = plan.host.iter().position(|step| step.when == When::At(Barrier::Placed));
+        let step = HostStep {
+            when: When::At(Barrier::Placed),
+            op: HostOp::MoveToCgroup,
+            why: plan::step::Why::Always("the kernel refused CLONE_INTO_CGROUP"),
+            need: Need::Required,
+        };
+        plan.host.insert(first.unwrap_or(plan.host.len()), step);
+        plan
+    }
+}
+
+/// A failure of init as plans render it.
+impl Failure {
+    fn as_report(&self) -> plan::FailureReport<'_> {
+        plan::FailureReport { step: self.step, errno: self.errno, detail: self.detail, output: &self.output }
+    }
+}

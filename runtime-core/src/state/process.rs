@@ -1,0 +1,50 @@
+//! Whether the process of a record still is the one that was recorded.
+
+use std::os::fd::OwnedFd;
+
+use rustix::process::{Pid, PidfdFlags};
+
+/// Field 22 of `/proc/PID/stat` (clock ticks after boot) and field 3, the state. None: no such process.
+pub(crate) fn start_time(pid: i32) -> Option<(u64, u8)> {
+    let stat = std::fs::read(format!("/proc/{pid}/stat")).ok()?;
+    parse_stat(&stat)
+}
+
+/// The command name, in parentheses, may hold anything; the last parenthesis ends it.
+fn parse_stat(stat: &[u8]) -> Option<(u64, u8)> {
+    let after_name = stat.iter().rposition(|&byte| byte == b')')? + 1;
+    let mut fields = stat.get(after_name..)?.split(|&byte| byte == b' ').filter(|field| !field.is_empty());
+    let state = *fields.next()?.first()?;
+    let start = std::str::from_utf8(fields.nth(18)?).ok()?.trim().parse().ok()?;
+    Some((start, state))
+}
+
+/// A pidfd on the recorded process, if it is alive: no zombie, and not another process with a reused pid.
+pub(crate) fn open_recorded(pid: i32, started: u64) -> Option<OwnedFd> {
+    let pidfd = rustix::process::pidfd_open(Pid::from_raw(pid)?, PidfdFlags::empty()).ok()?;
+    // Looked at after the pidfd was opened: if it fits now, the pidfd is of that process.
+    let (start, state) = start_time(pid)?;
+    (start == started && state != b'Z' && state != b'X').then_some(pidfd)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{open_recorded, parse_stat, start_time};
+
+    #[test]
+    fn names_with_parentheses_and_blanks_do_not_confuse() {
+        let stat = b"7 (a) R 1 (b)) S 1 7 7 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 4711 0 0\n";
+        assert_eq!(parse_stat(stat), Some((4711, b'S')));
+        assert_eq!(parse_stat(b"7 (a"), None);
+        assert_eq!(parse_stat(b"7 (a) S 1"), None);
+    }
+
+    #[test]
+    fn this_process_is_alive_and_another_start_time_is_another_process() {
+        let pid = i32::try_from(std::process::id()).unwrap();
+        let (start, _) = start_time(pid).unwrap();
+        assert!(open_recorded(pid, start).is_some());
+        assert!(open_recorded(pid, start + 1).is_none());
+        assert!(open_recorded(0, start).is_none());
+    }
+}
