@@ -40,7 +40,7 @@ pub(super) fn mount_bind(init: &mut Init, op: &Op<'static>) -> Result<(), Failur
     mounts::set_attributes(tree.raw(), true, mounts::attributes(set_recursive, clear_recursive))
         .at(Detail::ATTRIBUTES)?;
     mounts::set_attributes(tree.raw(), false, mounts::attributes(set, clear)).at(Detail::ATTRIBUTES)?;
-    mount::attach(tree.raw(), target_fd.raw()).at(Detail::ATTACH)?;
+    mounts::attach(tree.raw(), target_fd.raw()).at(Detail::ATTACH)?;
     // After the attaching, which makes it shared where the place is.
     mounts::set_mount_propagation(tree.raw(), u64::from(propagation)).at(Detail::PROPAGATION)?;
     if target.to_bytes().iter().all(|&byte| byte == b'/') {

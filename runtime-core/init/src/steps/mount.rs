@@ -46,6 +46,17 @@ pub(super) fn set_mount_propagation(mount: RawFd, flags: u64) -> Result<(), Errn
     mount::mount_setattr(mount, flags & MS_REC != 0, Attributes { propagation, ..Attributes::default() })
 }
 
+/// Attaches a tree to the file that `target` refers to.
+pub(super) fn attach(tree: RawFd, target: RawFd) -> Result<(), Errno> {
+    match mount::attach(tree, target) {
+        // move_mount(2) does not say that one is a directory and the other is not; mount(2) does, and users know it.
+        Err(Errno::EINVAL) if file::fstat(tree)?.is_dir() != file::fstat(target)?.is_dir() => {
+            Err(Errno::ENOTDIR)
+        }
+        answer => answer,
+    }
+}
+
 /// The step *NewMount*.
 pub(super) fn mount_new(init: &mut Init, op: &Op<'static>) -> Result<(), Failure> {
     let Op::NewMount {
@@ -84,7 +95,7 @@ pub(super) fn mount_new(init: &mut Init, op: &Op<'static>) -> Result<(), Failure
     if copy_up && place.existed {
         super::copy::copy_directory(place.target.raw(), mounted.raw()).at(Detail::WRITE)?;
     }
-    mount::attach(mounted.raw(), place.target.raw()).at(Detail::ATTACH)?;
+    attach(mounted.raw(), place.target.raw()).at(Detail::ATTACH)?;
     set_mount_propagation(mounted.raw(), u64::from(propagation)).at(Detail::PROPAGATION)?;
     if target.to_bytes().iter().all(|&byte| byte == b'/') {
         init.rootfs = Some(mounted);
