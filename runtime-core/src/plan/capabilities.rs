@@ -157,3 +157,64 @@ pub(super) fn final_sets(sets: Sets, draft: &mut Draft) {
         Why::config("process.capabilities"),
     );
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Draft, NAMES, Sets, list, plan_sets};
+    use crate::bundle::Capabilities;
+
+    const ALL: u64 = (1 << 41) - 1;
+
+    fn names(names: &[&str]) -> Vec<String> {
+        names.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn numbers_are_those_of_the_kernel() {
+        for (number, name) in
+            [(0, "CAP_CHOWN"), (21, "CAP_SYS_ADMIN"), (27, "CAP_MKNOD"), (40, "CAP_CHECKPOINT_RESTORE")]
+        {
+            assert_eq!(NAMES[number], name);
+        }
+    }
+
+    #[test]
+    fn absent_capabilities_are_none_at_all() {
+        let mut draft = Draft::default();
+        assert_eq!(plan_sets(None, ALL, &mut draft), Sets::default());
+        assert!(draft.warnings.is_empty());
+    }
+
+    #[test]
+    fn what_cannot_hold_is_left_out_with_a_warning() {
+        let mut draft = Draft::default();
+        let wanted = Capabilities {
+            bounding: names(&["CAP_CHOWN", "CAP_KILL", "CAP_SYS_TIME", "CAP_NEXT"]),
+            effective: names(&["CAP_CHOWN", "CAP_KILL", "CAP_NEXT"]),
+            permitted: names(&["CAP_CHOWN", "CAP_SYS_TIME"]),
+            inheritable: names(&["CAP_CHOWN", "CAP_FOWNER"]),
+            ambient: names(&["CAP_CHOWN", "CAP_KILL"]),
+        };
+        let sets = plan_sets(Some(&wanted), ALL & !(1 << 25), &mut draft);
+        let expected = Sets { bounding: 0b10_0001, effective: 1, permitted: 1, inheritable: 1, ambient: 1 };
+        assert_eq!(sets, expected);
+        let warnings: Vec<String> = draft.warnings.iter().map(ToString::to_string).collect();
+        assert_eq!(
+            warnings,
+            [
+                "process.capabilities.bounding: CAP_SYS_TIME cannot be granted here and is left out",
+                "process.capabilities.bounding: CAP_NEXT is unknown and is left out",
+                "process.capabilities.effective: CAP_KILL not in permitted and left out",
+                "process.capabilities.inheritable: CAP_FOWNER not in bounding and left out",
+                "process.capabilities.ambient: CAP_KILL not in permitted and inheritable and left out",
+            ]
+        );
+    }
+
+    #[test]
+    fn sets_are_listed_by_name() {
+        assert_eq!(list(0), "none");
+        assert_eq!(list(0b100_0001), "CAP_CHOWN,CAP_SETGID");
+        assert_eq!(list(ALL), "all");
+    }
+}

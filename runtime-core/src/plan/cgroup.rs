@@ -25,25 +25,28 @@ pub(super) fn is_rootless(options: &CreateOptions, caller: &Credentials) -> bool
     options.rootless.unwrap_or(caller.euid != 0 || caller.in_user_namespace)
 }
 
+fn path(bundle: &Bundle) -> Option<String> {
+    let path = bundle.spec().linux().as_ref().and_then(|linux| linux.cgroups_path().as_ref());
+    path.map(|path| path.to_string_lossy().into_owned()).filter(|path| !path.is_empty())
+}
+
+/// Whether the configuration says where the cgroup is or what it limits.
+pub(super) fn is_asked_for(bundle: &Bundle) -> bool {
+    path(bundle).is_some() || !limits(bundle).is_empty()
+}
+
 /// Decides on the cgroup. None: init stays in the caller's.
 pub(super) fn plan_cgroup(
     id: &ContainerId,
     bundle: &Bundle,
     host: &HostFacts,
-    is_rootless: bool,
     namespaces: &Namespaces,
     draft: &mut Draft,
 ) -> Result<Option<CgroupPlan>> {
-    let path = bundle.spec().linux().as_ref().and_then(|linux| linux.cgroups_path().as_ref());
-    let path = path.map(|path| path.to_string_lossy()).filter(|path| !path.is_empty());
-    let is_asked_for = path.is_some() || !limits(bundle).is_empty();
-    if is_rootless && !is_asked_for {
-        // It could rarely be made, and nothing would be limited.
-        return Ok(None);
-    }
+    let path = path(bundle);
     let Some(layout) = &host.cgroups else {
         let message = "no cgroup file system is mounted on this host";
-        if is_asked_for {
+        if is_asked_for(bundle) {
             draft.problem(if path.is_some() { "linux.cgroupsPath" } else { "linux.resources" }, message);
         } else {
             draft.warning("", format!("{message}; the container gets no cgroup"));

@@ -41,9 +41,11 @@ pub(super) fn make_devices(decisions: &Decisions<'_>, draft: &mut Draft) {
         let path = container_path(device.path());
         // The first is a link to the container's own devpts, the second its terminal.
         let is_special = path == "/dev/ptmx" || path == "/dev/console";
-        if !is_special && !(dev_is_bound && path.starts_with("/dev/")) {
-            listed_device(index, device, decisions.binds_devices(), draft);
+        let is_the_hosts = dev_is_bound && path.starts_with("/dev/");
+        if is_special || is_the_hosts {
+            continue;
         }
+        listed_device(index, device, decisions.binds_devices(), draft);
     }
     if dev_is_bound {
         return;

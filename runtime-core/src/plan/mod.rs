@@ -11,7 +11,6 @@ mod devices;
 mod draft;
 mod errors;
 mod explain;
-mod facts;
 mod hooks;
 mod id_maps;
 mod kernel_settings;
@@ -46,10 +45,6 @@ use step::HookKind;
 /// A part of a create: its name, why it is where it is, and what appends its steps.
 struct Chapter {
     name: &'static str,
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "for readers; a test wants every place to have a reason")
-    )]
     place: &'static str,
     write: fn(&Decisions<'_>, &mut Draft),
 }
@@ -237,7 +232,7 @@ pub(crate) fn plan(
     id_maps::check_maps(&decisions.users, &mut draft);
     process::check_user(&decisions, &mut draft);
     for chapter in CHAPTERS {
-        tracing::trace!(chapter = chapter.name, "planning");
+        tracing::trace!(chapter = chapter.name, place = chapter.place, "planning");
         (chapter.write)(&decisions, &mut draft);
     }
     if !draft.problems.is_empty() {
@@ -282,7 +277,11 @@ fn decide<'a>((id, bundle, facts, host, options): Input<'a>, draft: &mut Draft) 
     let gids = linux.and_then(|linux| linux.gid_mappings().as_deref()).unwrap_or_default();
     let users = id_maps::plan_users(&namespaces, uids, gids, caller);
     let is_rootless = cgroup::is_rootless(options, caller);
-    let cgroup = cgroup::plan_cgroup(id, bundle, host, is_rootless, &namespaces, draft)?;
+    // A plain user's could rarely be made, and without limits it would be of no use.
+    let cgroup = match is_rootless && !cgroup::is_asked_for(bundle) {
+        true => None,
+        false => cgroup::plan_cgroup(id, bundle, host, &namespaces, draft)?,
+    };
     let process = bundle.spec().process().as_ref();
     let env = process.and_then(|process| process.env().as_deref()).unwrap_or_default();
     let environment = process::plan_environment(env, &options.extra_env);

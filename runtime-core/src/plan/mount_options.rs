@@ -203,3 +203,107 @@ pub(super) fn propagation_flags(word: &str) -> Option<u32> {
         _ => return None,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Bind, MountOptions, attr, propagation, propagation_flags};
+
+    /// Words and the bits of the mount to set and to clear.
+    #[test]
+    fn attribute_words_set_and_clear_bits() {
+        for (word, set, clear) in [
+            ("ro", attr::RDONLY, 0),
+            ("rw", 0, attr::RDONLY),
+            ("nosuid", attr::NOSUID, 0),
+            ("suid", 0, attr::NOSUID),
+            ("nodev", attr::NODEV, 0),
+            ("dev", 0, attr::NODEV),
+            ("noexec", attr::NOEXEC, 0),
+            ("exec", 0, attr::NOEXEC),
+            ("nodiratime", attr::NODIRATIME, 0),
+            ("diratime", 0, attr::NODIRATIME),
+            ("nosymfollow", attr::NOSYMFOLLOW, 0),
+            ("symfollow", 0, attr::NOSYMFOLLOW),
+            ("noatime", attr::NOATIME, attr::ATIME),
+            ("strictatime", attr::STRICTATIME, attr::ATIME),
+            ("relatime", 0, attr::ATIME),
+            ("atime", 0, attr::ATIME),
+            ("nostrictatime", 0, attr::ATIME),
+            ("norelatime", 0, 0),
+        ] {
+            let plain = MountOptions::parse(&[word]);
+            assert_eq!((plain.attributes.set, plain.attributes.clear), (set, clear), "{word}");
+            assert!(plain.recursive.is_empty() && plain.data.is_empty(), "{word}");
+            let recursive = MountOptions::parse(&[format!("r{word}")]);
+            assert_eq!((recursive.recursive.set, recursive.recursive.clear), (set, clear), "r{word}");
+            assert!(recursive.attributes.is_empty() && recursive.data.is_empty(), "r{word}");
+        }
+    }
+
+    #[test]
+    fn the_later_word_counts() {
+        for (words, set) in [
+            (&["ro", "rw"][..], 0),
+            (&["rw", "ro"], attr::RDONLY),
+            (&["nosuid", "suid", "nosuid"], attr::NOSUID),
+            (&["noatime", "strictatime"], attr::STRICTATIME),
+            (&["strictatime", "noatime"], attr::NOATIME),
+            (&["noatime", "atime"], 0),
+            (&["strictatime", "atime"], attr::STRICTATIME),
+            (&["strictatime", "nostrictatime"], 0),
+            (&["noatime", "relatime"], 0),
+            (&["noatime", "nodiratime"], attr::NOATIME | attr::NODIRATIME),
+        ] {
+            assert_eq!(MountOptions::parse(words).attributes.set, set, "{words:?}");
+        }
+    }
+
+    #[test]
+    fn superblock_words_go_to_the_superblock() {
+        for (words, expected) in [
+            (&["ro"][..], &["ro"][..]),
+            (&["ro", "rw"], &[]),
+            (&["sync", "dirsync", "mand", "lazytime"], &["sync", "dirsync", "mand", "lazytime"]),
+            (&["sync", "async"], &["async"]),
+            (&["lazytime", "nolazytime"], &["nolazytime"]),
+            (&["mand", "nomand"], &["nomand"]),
+            (&["silent", "loud", "iversion", "noiversion", "defaults", ""], &[]),
+        ] {
+            let options = MountOptions::parse(words);
+            assert_eq!(options.superblock, expected, "{words:?}");
+            assert_eq!(options.data, [], "{words:?}");
+        }
+    }
+
+    #[test]
+    fn other_words_have_their_own_meaning() {
+        let options = MountOptions::parse(&["bind", "rbind", "rslave", "shared", "tmpcopyup", "remount"]);
+        assert_eq!(options.bind, Some(Bind::Recursive));
+        assert_eq!(options.propagation, [propagation::SLAVE | propagation::REC, propagation::SHARED]);
+        assert!(options.tmpcopyup && options.remount);
+        assert_eq!(MountOptions::parse(&["rbind", "bind"]).bind, Some(Bind::Recursive));
+        assert_eq!(MountOptions::parse(&["x", "ridmap", "idmap"]).unsupported, [(1, "ridmap"), (2, "idmap")]);
+    }
+
+    #[test]
+    fn unknown_words_belong_to_the_file_system() {
+        let options = MountOptions::parse(&["nosuid", "size=64k", "relatim", "rfoo"]);
+        let words: Vec<(usize, &str)> =
+            options.data.iter().map(|(index, word)| (*index, word.as_str())).collect();
+        assert_eq!(words, [(1, "size=64k"), (2, "relatim"), (3, "rfoo")]);
+    }
+
+    #[test]
+    fn propagation_has_eight_words() {
+        for (word, flag) in [
+            ("private", propagation::PRIVATE),
+            ("slave", propagation::SLAVE),
+            ("shared", propagation::SHARED),
+            ("unbindable", propagation::UNBINDABLE),
+        ] {
+            assert_eq!(propagation_flags(word), Some(flag));
+            assert_eq!(propagation_flags(&format!("r{word}")), Some(flag | propagation::REC));
+        }
+        assert_eq!(propagation_flags("rw"), None);
+    }
+}

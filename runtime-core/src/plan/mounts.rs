@@ -390,3 +390,52 @@ pub(super) fn propagation_name(flags: u32) -> &'static str {
         _ => "unchanged",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::{Entry, container_path, data_words, propagation_name};
+    use crate::plan::mount_options::{MountOptions, propagation_flags};
+
+    #[test]
+    fn destinations_are_taken_from_the_root() {
+        for (written, path) in [
+            ("/proc", "/proc"),
+            ("proc", "/proc"),
+            ("//dev/./pts/", "/dev/pts"),
+            ("/", "/"),
+            ("", "/"),
+            ("/a/../b", "/a/../b"),
+        ] {
+            assert_eq!(container_path(Path::new(written)), path, "{written:?}");
+        }
+    }
+
+    #[test]
+    fn words_of_a_file_system_are_passed_one_by_one() {
+        for (kind, word, expected) in [
+            ("tmpfs", "size=64k", &["size=64k"][..]),
+            ("tmpfs", "size=64k,,mode=755", &["size=64k", "mode=755"]),
+            ("tmpfs", "context=\"u:r:t:s0:c1,c2\",size=1", &["context=u:r:t:s0:c1,c2", "size=1"]),
+            ("overlay", "lowerdir=/a\\,b:/c,upperdir=/u", &["lowerdir=/a,b:/c", "upperdir=/u"]),
+            ("overlay", "lowerdir=/a\\:b", &["lowerdir=/a\\:b"]),
+            ("9p", "trans=a\\,b", &["trans=a\\", "b"]),
+        ] {
+            let options = MountOptions::parse(&[word]);
+            let entry = Entry { at: String::new(), target: String::new(), source: None, options };
+            let words: Vec<String> = data_words(kind, &entry).into_iter().map(|(_, word)| word).collect();
+            assert_eq!(words, expected, "{kind} {word}");
+        }
+    }
+
+    #[test]
+    fn propagation_is_told_as_it_was_written() {
+        for word in
+            ["shared", "rshared", "slave", "rslave", "private", "rprivate", "unbindable", "runbindable"]
+        {
+            assert_eq!(propagation_flags(word).map(propagation_name), Some(word));
+        }
+        assert_eq!(propagation_name(0), "unchanged");
+    }
+}

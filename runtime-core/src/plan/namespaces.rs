@@ -178,3 +178,87 @@ fn order(plan: &mut Namespaces) {
         join.slot = Slot(u32::try_from(number).unwrap_or(u32::MAX));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use orlop_init::wire::Slot;
+
+    use super::{Namespaces, flags, plan_namespaces};
+    use crate::inspect::JoinedNamespace;
+
+    /// Each word: `kind` is new, `kind+` joined and owned by our user namespace, `kind-` joined and not, `kind=` our own.
+    fn planned(words: &str, is_privileged: bool) -> Result<Namespaces, Vec<String>> {
+        let mut listed = Vec::new();
+        let mut found = Vec::new();
+        for (index, word) in words.split(' ').enumerate() {
+            let kind = word.trim_end_matches(['+', '-', '=']);
+            let mut json = serde_json::json!({"type": kind});
+            if kind != word {
+                json["path"] = "/proc/7/ns/x".into();
+            }
+            let namespace: oci_spec::runtime::LinuxNamespace = serde_json::from_value(json).unwrap();
+            if kind != word {
+                found.push(JoinedNamespace {
+                    index,
+                    kind: namespace.typ() as u32,
+                    path: "/proc/7/ns/x".into(),
+                    fd: None,
+                    is_own: word.ends_with('='),
+                    owned_by_callers_user_namespace: word.ends_with('+'),
+                });
+            }
+            listed.push(namespace);
+        }
+        plan_namespaces(&listed, &found, is_privileged)
+            .map_err(|problems| problems.iter().map(ToString::to_string).collect())
+    }
+
+    #[test]
+    fn joins_have_the_order_that_the_kernel_allows() {
+        for (words, order, late) in [
+            ("mount network+ ipc+", "network ipc", false),
+            ("mount ipc- user- network+", "network user ipc", false),
+            ("mount pid- user- network-", "user pid network", false),
+            ("mount pid+ user- network-", "user network", true),
+            ("mount pid+ network+", "network", true),
+            ("mount pid-", "", true),
+            ("mount pid= network=", "", false),
+        ] {
+            let plan = planned(words, true).unwrap();
+            let seen: Vec<&str> = plan.joins.iter().map(|join| super::kind_name(join.kind)).collect();
+            let mut expected: Vec<&str> = order.split(' ').collect();
+            expected.retain(|word| !word.is_empty());
+            assert_eq!(seen, expected, "{words}");
+            assert_eq!(plan.late_pid.is_some(), late, "{words}");
+            let slots: Vec<u32> = plan.opened().map(|join| join.slot.0).collect();
+            assert!(
+                slots.iter().enumerate().all(|(number, slot)| number as u32 == *slot),
+                "{words}: {slots:?}"
+            );
+            assert!(plan.opened().all(|join| join.slot != Slot::NONE));
+        }
+    }
+
+    #[test]
+    fn an_empty_path_makes_a_new_namespace() {
+        let json = serde_json::json!([{"type": "mount"}, {"type": "uts", "path": ""}]);
+        let listed: Vec<oci_spec::runtime::LinuxNamespace> = serde_json::from_value(json).unwrap();
+        assert_eq!(plan_namespaces(&listed, &[], true).unwrap().new, flags::MOUNT | flags::UTS);
+    }
+
+    #[test]
+    fn impossible_combinations_are_refused() {
+        for (words, is_privileged, expected) in [
+            ("pid", true, "without a mount namespace"),
+            ("mount", false, "requires user namespaces"),
+            ("mount user network-", true, "belongs to another user namespace"),
+            ("mount user pid+", true, "together with a new user namespace"),
+        ] {
+            let problems = planned(words, is_privileged).unwrap_err();
+            assert!(problems[0].contains(expected), "{words}: {problems:?}");
+        }
+        for words in ["mount user network+", "mount user= network+", "mount+ user-"] {
+            assert!(planned(words, true).is_ok(), "{words}");
+        }
+    }
+}

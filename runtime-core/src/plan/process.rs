@@ -191,3 +191,53 @@ pub(super) fn execute(decisions: &Decisions<'_>, draft: &mut Draft) {
     };
     draft.init(op, Why::config("process.args"));
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{DEFAULT_PATH, RLIMITS, plan_environment};
+
+    fn entries(entries: &[&str]) -> Vec<String> {
+        entries.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn the_last_entry_of_a_name_counts_at_the_place_of_the_first() {
+        let environment = plan_environment(&entries(&["A=1", "B=2", "A=3=x"]), &entries(&["B=4", "C=5"]));
+        assert_eq!(environment.entries, ["A=3=x", "B=4", "C=5"]);
+    }
+
+    #[test]
+    fn home_is_asked_for_when_missing_or_empty() {
+        for (env, needs_home, kept) in [
+            (&["HOME=/h"][..], false, 1),
+            (&["HOME="], true, 0),
+            (&["HOME"], true, 0),
+            (&[], true, 0),
+            (&["HOMER=x"], true, 1),
+        ] {
+            let environment = plan_environment(&entries(env), &[]);
+            assert_eq!((environment.needs_home, environment.entries.len()), (needs_home, kept), "{env:?}");
+        }
+    }
+
+    #[test]
+    fn programs_are_searched_in_path_or_the_usual_places() {
+        for (env, search) in [
+            (&["PATH=/x:/y"][..], "/x:/y"),
+            (&["PATH="], ""),
+            (&["PATHS=/x"], DEFAULT_PATH),
+            (&["PATH=/x", "PATH=/y"], "/y"),
+        ] {
+            assert_eq!(plan_environment(&entries(env), &[]).search, search, "{env:?}");
+        }
+    }
+
+    #[test]
+    fn limits_have_the_numbers_of_the_kernel() {
+        for (number, name) in
+            [(0, "RLIMIT_CPU"), (6, "RLIMIT_NPROC"), (7, "RLIMIT_NOFILE"), (15, "RLIMIT_RTTIME")]
+        {
+            assert_eq!(RLIMITS[number], name);
+        }
+    }
+}

@@ -92,6 +92,7 @@ pub struct HostStep {
 
 /// What the host can do.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "a plan has a dozen of them, one with limits")]
 pub enum HostOp {
     /// Makes the container's cgroup with its parents (v2: enables controllers on the way).
     MakeCgroup,
