@@ -11,6 +11,7 @@ mod devices;
 mod draft;
 mod errors;
 mod explain;
+mod facts;
 mod hooks;
 mod id_maps;
 mod kernel_settings;
