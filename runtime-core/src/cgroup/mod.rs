@@ -2,6 +2,9 @@
 //! (effects). The only module that names libcgroups.
 
 mod create;
+mod device_bpf;
+mod device_rules;
+mod devices;
 mod files;
 mod freeze;
 mod path;
