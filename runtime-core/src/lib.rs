@@ -32,7 +32,7 @@ mod plan;
 mod spawn;
 mod container;
 
-pub use bundle::Bundle;
+pub use bundle::{Bundle, default_spec};
 pub use container::{Container, Created, Prepared, Runtime, RuntimeBuilder};
 pub use error::{Error, ErrorKind, Problem, Result};
 pub use options::{CreateOptions, Deadline, Delete, ExitStatus, KillScope, Stdio};

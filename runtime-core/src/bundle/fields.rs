@@ -1,7 +1,12 @@
 //! Fields of runtime-spec 1.3 that `oci-spec` 0.10 lacks or mis-types, read beside it from the same JSON. The one place
-//! for them: each goes when the crate has it right.
+//! for them: each goes when the crate has it right. The document has its form already (`shape.rs`), so a value that is
+//! there has its type.
 
 use std::collections::BTreeMap;
+
+use serde_json::{Map, Value, json};
+
+use crate::Problem;
 
 /// See the fields.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -20,6 +25,8 @@ pub(crate) struct Fields {
     pub(crate) annotations: BTreeMap<String, String>,
     /// `linux.resources.unified`.
     pub(crate) unified: BTreeMap<String, String>,
+    /// `linux.seccomp`, not looked into.
+    pub(crate) seccomp: Option<Value>,
     /// JSON paths of fields that this version cannot carry out yet; they are refused by name.
     pub(crate) unsupported: Vec<String>,
 }
@@ -39,4 +46,163 @@ pub(crate) struct Capabilities {
 pub(crate) struct HugepageLimit {
     pub(crate) page_size: String,
     pub(crate) limit: u64,
+}
+
+type Object = Map<String, Value>;
+
+impl Fields {
+    /// Takes out of a well-formed document what the crate would refuse or get wrong.
+    pub(super) fn take(config: &mut Value, warnings: &mut Vec<Problem>) -> Self {
+        let mut fields = Self::default();
+        let Some(config) = config.as_object_mut() else { return fields };
+        fields.annotations = texts_by_name(config.get("annotations"));
+        if let Some(process) = object(config, "process") {
+            fields.take_from_process(process);
+            warnings.extend(odd_environment(process));
+        }
+        for (index, mount) in objects(config, "mounts").enumerate() {
+            for name in ["uidMappings", "gidMappings"] {
+                fields.take_unsupported(mount, name, &format!("mounts[{index}]."));
+            }
+        }
+        if let Some(linux) = object(config, "linux") {
+            fields.take_from_linux(linux);
+        }
+        fields
+    }
+
+    fn take_from_process(&mut self, process: &mut Object) {
+        // The crate demands the object, though not what is in it.
+        process.entry("user").or_insert_with(|| json!({}));
+        self.capabilities = match process.remove("capabilities") {
+            Some(Value::Object(mut sets)) => {
+                let mut set = |name| texts(sets.remove(name));
+                Some(Capabilities {
+                    bounding: set("bounding"),
+                    effective: set("effective"),
+                    inheritable: set("inheritable"),
+                    permitted: set("permitted"),
+                    ambient: set("ambient"),
+                })
+            }
+            _ => None,
+        };
+        self.rlimits = objects(process, "rlimits")
+            .map(|limit| (text(limit, "type"), number(limit, "soft"), number(limit, "hard")))
+            .collect();
+        process.remove("rlimits");
+        // Without AppArmor, and with it in a caller that is not confined, "unconfined" asks for nothing.
+        if process.get("apparmorProfile").and_then(Value::as_str) == Some("unconfined") {
+            process.remove("apparmorProfile");
+        }
+        for name in ["scheduler", "ioPriority", "execCPUAffinity", "apparmorProfile", "selinuxLabel"] {
+            self.take_unsupported(process, name, "process.");
+        }
+    }
+
+    fn take_from_linux(&mut self, linux: &mut Object) {
+        self.sysctl = texts_by_name(linux.get("sysctl"));
+        self.seccomp = linux.remove("seccomp");
+        if self.seccomp.is_some() {
+            self.unsupported.push("linux.seccomp".to_owned());
+        }
+        for name in ["personality", "memoryPolicy", "intelRdt", "netDevices", "mountLabel"] {
+            self.take_unsupported(linux, name, "linux.");
+        }
+        for namespace in objects(linux, "namespaces") {
+            drop_if_empty(namespace, "path");
+        }
+        if let Some(resources) = object(linux, "resources") {
+            self.take_from_resources(resources);
+        }
+    }
+
+    fn take_from_resources(&mut self, resources: &mut Object) {
+        self.unified = texts_by_name(resources.get("unified"));
+        self.pids_limit = resources.get("pids").and_then(|pids| pids.get("limit")).and_then(Value::as_i64);
+        if self.pids_limit.is_none() {
+            resources.remove("pids");
+        }
+        self.hugepage_limits = objects(resources, "hugepageLimits")
+            .map(|limit| HugepageLimit { page_size: text(limit, "pageSize"), limit: number(limit, "limit") })
+            .collect();
+        resources.remove("hugepageLimits");
+        for rule in objects(resources, "devices") {
+            drop_if_empty(rule, "type");
+        }
+        self.take_unsupported(resources, "rdma", "linux.resources.");
+        self.take_unsupported(resources, "network", "linux.resources.");
+    }
+
+    /// Takes out a property that this version cannot carry out, and notes it unless it asks for nothing.
+    fn take_unsupported(&mut self, object: &mut Object, name: &str, prefix: &str) {
+        match object.remove(name) {
+            Some(value) if !is_nothing(&value) => self.unsupported.push(format!("{prefix}{name}")),
+            _ => {}
+        }
+    }
+}
+
+/// Whether a value asks for nothing: producers write empty strings, lists and zeroes where nothing was chosen.
+fn is_nothing(value: &Value) -> bool {
+    match value {
+        Value::Null | Value::Bool(false) => true,
+        Value::Bool(true) => false,
+        Value::Number(number) => number.as_u64() == Some(0),
+        Value::String(text) => text.is_empty(),
+        Value::Array(elements) => elements.is_empty(),
+        Value::Object(entries) => entries.values().all(is_nothing),
+    }
+}
+
+/// `NAME=value` is what programs look for. Other entries are passed on, as execve(2) would.
+fn odd_environment(process: &Object) -> Vec<Problem> {
+    let entries = process.get("env").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    let is_odd =
+        |entry: &Value| entry.as_str().is_some_and(|entry| matches!(entry.find('='), None | Some(0)));
+    entries
+        .iter()
+        .enumerate()
+        .filter(|(_, entry)| is_odd(entry))
+        .map(|(index, _)| Problem::new(format!("process.env[{index}]"), "is not of the form NAME=value"))
+        .collect()
+}
+
+fn object<'v>(parent: &'v mut Object, name: &str) -> Option<&'v mut Object> {
+    parent.get_mut(name).and_then(Value::as_object_mut)
+}
+
+fn objects<'v>(parent: &'v mut Object, name: &str) -> impl Iterator<Item = &'v mut Object> {
+    let elements = parent.get_mut(name).and_then(Value::as_array_mut);
+    elements.into_iter().flatten().filter_map(Value::as_object_mut)
+}
+
+fn drop_if_empty(object: &mut Object, name: &str) {
+    if object.get(name).and_then(Value::as_str) == Some("") {
+        object.remove(name);
+    }
+}
+
+fn text(object: &Object, name: &str) -> String {
+    object.get(name).and_then(Value::as_str).unwrap_or_default().to_owned()
+}
+
+fn number(object: &Object, name: &str) -> u64 {
+    object.get(name).and_then(Value::as_u64).unwrap_or_default()
+}
+
+fn texts(value: Option<Value>) -> Vec<String> {
+    let Some(Value::Array(elements)) = value else { return Vec::new() };
+    elements
+        .into_iter()
+        .filter_map(|element| match element {
+            Value::String(text) => Some(text),
+            _ => None,
+        })
+        .collect()
+}
+
+fn texts_by_name(value: Option<&Value>) -> BTreeMap<String, String> {
+    let entries = value.and_then(Value::as_object).into_iter().flatten();
+    entries.filter_map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned()))).collect()
 }

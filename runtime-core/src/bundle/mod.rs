@@ -1,12 +1,18 @@
 //! A bundle: the directory, its config.json as oci-spec's types, and the fields those types lack or mis-type.
 
+mod default_spec;
 mod fields;
+mod json;
+mod json_path;
 mod open;
+mod schema;
+mod shape;
 
 use std::path::{Path, PathBuf};
 
 use oci_spec::runtime::Spec;
 
+pub use default_spec::default_spec;
 pub(crate) use fields::{Capabilities, Fields, HugepageLimit};
 
 /// An OCI bundle whose config.json was read and checked for its form: every value has the type that the
@@ -62,3 +68,6 @@ impl Bundle {
         self.spec.root().as_ref().map(|root| self.dir.join(root.path()))
     }
 }
+
+#[cfg(test)]
+mod tests;
