@@ -12,7 +12,7 @@ use crate::{
     wire::{Malformed, Op, message::Detail},
 };
 
-/// The step *BindMount*. Attributes are set before the tree is attached: there is no moment at which it is writable.
+/// The step *BindMount*.
 pub(super) fn mount_bind(init: &mut Init, op: &Op<'static>) -> Result<(), Failure> {
     let Op::BindMount {
         source,
@@ -37,10 +37,8 @@ pub(super) fn mount_bind(init: &mut Init, op: &Op<'static>) -> Result<(), Failur
     let missing =
         if file::fstat(tree.raw()).at(Detail::SOURCE)?.is_dir() { Missing::Directory } else { Missing::File };
     let target_fd = path::resolve(root, target, Last::Followed, missing).at(Detail::TARGET)?;
-    mounts::set_attributes(tree.raw(), true, mounts::attributes(set_recursive, clear_recursive))
-        .at(Detail::ATTRIBUTES)?;
-    mounts::set_attributes(tree.raw(), false, mounts::attributes(set, clear)).at(Detail::ATTRIBUTES)?;
-    mounts::attach(tree.raw(), target_fd.raw()).at(Detail::ATTACH)?;
+    let (top, all) = (mounts::attributes(set, clear), mounts::attributes(set_recursive, clear_recursive));
+    mounts::attach_with(tree.raw(), target_fd.raw(), top, all)?;
     // After the attaching, which makes it shared where the place is.
     mounts::set_mount_propagation(tree.raw(), u64::from(propagation)).at(Detail::PROPAGATION)?;
     if target.to_bytes().iter().all(|&byte| byte == b'/') {

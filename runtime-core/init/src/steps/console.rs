@@ -84,7 +84,7 @@ fn open_master(init: &Init, root: RawFd) -> Result<Fd, Failure> {
 fn find_devpts(root: RawFd) -> Result<Fd, Errno> {
     const DEVPTS_SUPER_MAGIC: u64 = 0x1cd1;
     let devpts = path::resolve(root, c"/dev/pts", Last::Followed, Missing::Fails)?;
-    if file::fstatfs_type(devpts.raw())? == DEVPTS_SUPER_MAGIC { Ok(devpts) } else { Err(Errno::ENODEV) }
+    if file::fstatfs(devpts.raw())?.0 == DEVPTS_SUPER_MAGIC { Ok(devpts) } else { Err(Errno::ENODEV) }
 }
 
 /// Binds the terminal over /dev/console, which is made if missing. A link there is refused: the image would choose

@@ -87,8 +87,16 @@ pub(super) fn make_readonly(root: RawFd, path: &CStr) -> Result<(), Failure> {
     let Some(target) = resolve_if_there(root, path)? else { return Ok(()) };
     let tree = mount::clone_tree(target.raw(), c"", true).at(Detail::SOURCE)?;
     let readonly = Attributes { set: MOUNT_ATTR_RDONLY, ..Attributes::default() };
-    mounts::set_attributes(tree.raw(), true, readonly).at(Detail::ATTRIBUTES)?;
-    mount::attach(tree.raw(), target.raw()).at(Detail::ATTACH)
+    match mount::mount_setattr(tree.raw(), true, readonly) {
+        // Before 5.12 only the top can be made so, as other runtimes do.
+        Err(errno) if errno.is_absent() => {
+            mounts::attach_with(tree.raw(), target.raw(), readonly, Attributes::default())
+        }
+        answer => {
+            answer.at(Detail::ATTRIBUTES)?;
+            mount::attach(tree.raw(), target.raw()).at(Detail::ATTACH)
+        }
+    }
 }
 
 /// None where there is nothing to hide: other kernels have other files in /proc and /sys.

@@ -10,6 +10,7 @@ mod copy;
 mod exec;
 mod hooks;
 mod ids;
+mod legacy;
 mod mask;
 mod mount;
 mod node;

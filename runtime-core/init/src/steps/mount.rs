@@ -3,7 +3,7 @@
 use core::ffi::CStr;
 
 use super::{
-    At, Failure, Init,
+    At, Failure, Init, legacy,
     path::{self, Last, Missing},
 };
 use crate::{
@@ -12,7 +12,7 @@ use crate::{
         file::S_IFLNK,
         mount::{self, Attributes, MOUNT_ATTR_ATIME, MS_REC, Parameter},
     },
-    wire::{Malformed, Op, message::Detail},
+    wire::{Malformed, Op, codec::List, message::Detail},
 };
 
 /// What is changed of a mount.
@@ -29,21 +29,50 @@ pub(super) const fn attributes(set: u64, clear: u64) -> Attributes {
     Attributes { set, clear: clear | atime, propagation: 0, user_namespace: 0 }
 }
 
-/// Sets attributes; nothing to change is no call.
-pub(super) fn set_attributes(mount: RawFd, recursive: bool, attributes: Attributes) -> Result<(), Errno> {
+/// Sets attributes of an attached mount; nothing to change is no call.
+pub(super) fn set_attributes(mount: RawFd, attributes: Attributes) -> Result<(), Errno> {
     if (attributes.set, attributes.clear) == (0, 0) {
         return Ok(());
     }
-    mount::mount_setattr(mount, recursive, attributes)
+    match mount::mount_setattr(mount, false, attributes) {
+        Err(errno) if errno.is_absent() => legacy::remount(mount, attributes),
+        answer => answer,
+    }
 }
 
-/// Sets propagation, of the mounts below too with `MS_REC`; 0 is no call.
+/// Attaches a tree with attributes for its top and for all of it, set before, so that there is no moment at which it
+/// is attached without them. Where only mount(2) is there, which changes nothing detached, they follow at once.
+pub(super) fn attach_with(
+    tree: RawFd,
+    target: RawFd,
+    top: Attributes,
+    all: Attributes,
+) -> Result<(), Failure> {
+    let changes =
+        [(all, true), (top, false)].into_iter().filter(|(change, _)| (change.set, change.clear) != (0, 0));
+    for (change, recursive) in changes {
+        match mount::mount_setattr(tree, recursive, change) {
+            Err(errno) if errno.is_absent() && (all.set, all.clear) == (0, 0) => {
+                attach(tree, target).at(Detail::ATTACH)?;
+                return legacy::remount(tree, change).at(Detail::ATTRIBUTES);
+            }
+            answer => answer.at(Detail::ATTRIBUTES)?,
+        }
+    }
+    attach(tree, target).at(Detail::ATTACH)
+}
+
+/// Sets propagation of an attached mount, of the mounts below too with `MS_REC`; 0 is no call.
 pub(super) fn set_mount_propagation(mount: RawFd, flags: u64) -> Result<(), Errno> {
     if flags == 0 {
         return Ok(());
     }
     let propagation = flags & !MS_REC;
-    mount::mount_setattr(mount, flags & MS_REC != 0, Attributes { propagation, ..Attributes::default() })
+    let change = Attributes { propagation, ..Attributes::default() };
+    match mount::mount_setattr(mount, flags & MS_REC != 0, change) {
+        Err(errno) if errno.is_absent() => legacy::set_propagation(mount, flags),
+        answer => answer,
+    }
 }
 
 /// Attaches a tree to the file that `target` refers to.
@@ -77,6 +106,11 @@ pub(super) fn mount_new(init: &mut Init, op: &Op<'static>) -> Result<(), Failure
     };
     let root = init.root()?;
     let place = find_place(root, target, no_symlink)?;
+    if options.iter().any(|option| option.count_bytes() > FSCONFIG_MAX) {
+        mount_with_long_options(&place, fs_type, source, &options, attributes)?;
+        let mounted = path::resolve(root, target, Last::Followed, Missing::Fails).at(Detail::TARGET)?;
+        return set_mount_propagation(mounted.raw(), u64::from(propagation)).at(Detail::PROPAGATION);
+    }
     let context = mount::fsopen(fs_type).at(Detail::FS_TYPE)?;
     if !source.is_empty() {
         mount::fsconfig(context.raw(), Parameter::String(c"source", source)).at(Detail::SOURCE)?;
@@ -103,6 +137,37 @@ pub(super) fn mount_new(init: &mut Init, op: &Op<'static>) -> Result<(), Failure
         init.devpts = Some(mounted);
     }
     Ok(())
+}
+
+/// The longest value that `fsconfig(2)` takes, 255 bytes. With its key an option may be longer, but not so that it
+/// would matter: what is refused here is what mount(2) takes as well.
+const FSCONFIG_MAX: usize = 255;
+
+/// Mounts by mount(2), whose options are one string of at most a page: overlay's may name many directories.
+fn mount_with_long_options(
+    place: &Place,
+    fs_type: &CStr,
+    source: &CStr,
+    options: &List<'static, &'static CStr>,
+    attributes: u64,
+) -> Result<(), Failure> {
+    let flags = legacy::mount_flags(attributes).ok_or(Failure::new(Errno::EINVAL, Detail::ATTRIBUTES))?;
+    let mut data = [0; 4096];
+    let mut at = 0;
+    for (index, option) in options.iter().enumerate() {
+        let option = option.to_bytes();
+        let option = option.strip_prefix(b"=").unwrap_or(option);
+        let end = at + option.len();
+        if end >= data.len() {
+            return Err(Failure::new(Errno::E2BIG, Detail::OPTION.with(index as u32)));
+        }
+        data[at..end].copy_from_slice(option);
+        data[end] = b',';
+        at = end + 1;
+    }
+    data[at.saturating_sub(1)] = 0;
+    let data = CStr::from_bytes_until_nul(&data).map_err(|_| Errno::E2BIG)?;
+    legacy::mount_over(place.target.raw(), source, fs_type, flags, data).at(Detail::SUPERBLOCK)
 }
 
 struct Place {
@@ -160,7 +225,7 @@ fn set_option(context: RawFd, option: &'static CStr) -> Result<(), Errno> {
 /// The step *Remount*.
 pub(super) fn remount(root: RawFd, target: &CStr, change: Change) -> Result<(), Failure> {
     let mount = path::resolve(root, target, Last::Followed, Missing::Fails).at(Detail::TARGET)?;
-    set_attributes(mount.raw(), false, attributes(change.set, change.clear)).at(Detail::ATTRIBUTES)?;
+    set_attributes(mount.raw(), attributes(change.set, change.clear)).at(Detail::ATTRIBUTES)?;
     set_mount_propagation(mount.raw(), u64::from(change.propagation)).at(Detail::PROPAGATION)
 }
 

@@ -32,7 +32,7 @@ pub(crate) struct Name {
 }
 
 impl Name {
-    fn new(name: &[u8]) -> Result<Self, Errno> {
+    pub(crate) fn new(name: &[u8]) -> Result<Self, Errno> {
         let mut bytes = [0; 256];
         // One byte stays NUL.
         bytes[..255].get_mut(..name.len()).ok_or(Errno::ENAMETOOLONG)?.copy_from_slice(name);

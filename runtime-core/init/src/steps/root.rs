@@ -49,12 +49,12 @@ pub(super) fn attach(init: &mut Init, path: &CStr, from_host: bool) -> Result<()
 fn make_mount_private(dir: RawFd) -> Result<(), Errno> {
     let mut here = file::openat(dir, c".", O_PATH | O_DIRECTORY, 0)?;
     loop {
-        let status = file::fstat(here.raw())?;
-        if status.is_mount_root {
-            return super::mount::set_mount_propagation(here.raw(), MS_PRIVATE);
+        match super::mount::set_mount_propagation(here.raw(), MS_PRIVATE) {
+            Err(Errno::EINVAL) => {}
+            answer => return answer,
         }
         let above = file::openat(here.raw(), c"..", O_PATH | O_DIRECTORY, 0)?;
-        let status_above = file::fstat(above.raw())?;
+        let (status, status_above) = (file::fstat(here.raw())?, file::fstat(above.raw())?);
         if (status_above.device, status_above.inode) == (status.device, status.inode) {
             // `/` of a chroot that is no mount: nothing above it can be named.
             return Err(Errno::EINVAL);
@@ -81,10 +81,28 @@ pub(super) fn pivot(init: &mut Init) -> Result<(), Failure> {
 pub(super) fn move_over(init: &mut Init) -> Result<(), Failure> {
     let rootfs = init.root()?;
     file::fchdir(rootfs)?;
+    // The kernel lets a user namespace mount proc and sysfs where an unmasked one is in its mount namespace: the old
+    // root's must not be the reason.
+    detach_all(c"/proc")?;
+    detach_all(c"/sys")?;
     mount::mount(Some(c"."), c"/", None, MS_MOVE, None).at(Detail::ATTACH)?;
     mount::chroot(c".")?;
     init.is_inside = true;
     verify_entered(rootfs)
+}
+
+/// Unmounts whatever lies at a path, without reaching the host's peers of it.
+fn detach_all(path: &CStr) -> Result<(), Errno> {
+    loop {
+        let detached =
+            mount::mount(None, path, None, MS_SLAVE | MS_REC, None).and_then(|()| mount::detach(path));
+        match detached {
+            Ok(()) => {}
+            // No mount is there (any more), or one that the parent user namespace locked, masks included.
+            Err(Errno::EINVAL | Errno::ENOENT | Errno::EPERM) => return Ok(()),
+            Err(errno) => return Err(errno),
+        }
+    }
 }
 
 fn verify_entered(rootfs: RawFd) -> Result<(), Failure> {
@@ -105,5 +123,5 @@ pub(super) fn set_propagation(root: RawFd, flags: u32) -> Result<(), Failure> {
 /// Makes the container's root mount read-only, not what is mounted below.
 pub(super) fn make_readonly(root: RawFd) -> Result<(), Failure> {
     let readonly = Attributes { set: MOUNT_ATTR_RDONLY, ..Attributes::default() };
-    super::mount::set_attributes(root, false, readonly).at(Detail::ATTRIBUTES)
+    super::mount::set_attributes(root, readonly).at(Detail::ATTRIBUTES)
 }

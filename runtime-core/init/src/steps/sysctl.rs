@@ -2,7 +2,7 @@
 
 use core::ffi::CStr;
 
-use super::{At, Failure};
+use super::{At, Failure, path::Name};
 use crate::{
     sys::{
         Errno, Fd, RawFd,
@@ -33,12 +33,37 @@ pub(super) fn write_sysctl(proc: &mut Option<Fd>, key: &CStr, value: &CStr) -> R
 fn open_sysctl(proc: RawFd, key: &CStr) -> Result<Fd, Errno> {
     let tree = file::openat(proc, c"sys", O_PATH | O_DIRECTORY | O_NOFOLLOW, 0)?;
     let resolve = RESOLVE_BENEATH | RESOLVE_NO_XDEV | RESOLVE_NO_SYMLINKS;
-    file::openat2(tree.raw(), key, O_WRONLY | O_NOFOLLOW, resolve)
+    match file::openat2(tree.raw(), key, O_WRONLY | O_NOFOLLOW, resolve) {
+        Err(errno) if errno.is_absent() => walk_to(tree, key),
+        answer => answer,
+    }
+}
+
+/// The same where openat2 is hidden: one name after the other, none a link, upwards or a mount.
+fn walk_to(mut here: Fd, key: &CStr) -> Result<Fd, Errno> {
+    let mut names = key.to_bytes().split(|&byte| byte == b'/').peekable();
+    loop {
+        let name = names.next().ok_or(Errno::EINVAL)?;
+        if matches!(name, b"" | b"." | b"..") {
+            return Err(Errno::EXDEV);
+        }
+        let name = Name::new(name)?;
+        let is_last = names.peek().is_none();
+        let flags = if is_last { O_WRONLY } else { O_PATH | O_DIRECTORY };
+        let next = file::openat(here.raw(), name.as_c_str(), flags | O_NOFOLLOW, 0)?;
+        if file::fstat(next.raw())?.is_mount_root {
+            return Err(Errno::EXDEV);
+        }
+        if is_last {
+            return Ok(next);
+        }
+        here = next;
+    }
 }
 
 /// A procfs of our own, attached nowhere. A user namespace whose /proc has masks may not mount one: there the present
 /// /proc serves, since no path in it crosses to another mount (`RESOLVE_NO_XDEV`).
-fn private_proc() -> Result<Fd, Errno> {
+pub(super) fn private_proc() -> Result<Fd, Errno> {
     let context = mount::fsopen(c"proc")?;
     let made =
         mount::fsconfig(context.raw(), Parameter::Create).and_then(|()| mount::fsmount(context.raw(), 0));
@@ -52,7 +77,7 @@ fn present_proc() -> Result<Fd, Errno> {
     const PROC_SUPER_MAGIC: u64 = 0x9fa0;
     const PROC_ROOT_INODE: u64 = 1;
     let proc = file::openat(AT_FDCWD, c"/proc", O_PATH | O_DIRECTORY | O_NOFOLLOW, 0)?;
-    let is_root_of_proc = file::fstatfs_type(proc.raw())? == PROC_SUPER_MAGIC
-        && file::fstat(proc.raw())?.inode == PROC_ROOT_INODE;
+    let is_root_of_proc =
+        file::fstatfs(proc.raw())?.0 == PROC_SUPER_MAGIC && file::fstat(proc.raw())?.inode == PROC_ROOT_INODE;
     if is_root_of_proc { Ok(proc) } else { Err(Errno::EPERM) }
 }

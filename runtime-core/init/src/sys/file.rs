@@ -129,12 +129,12 @@ pub(crate) fn fstat(fd: RawFd) -> Result<Status, Errno> {
     statx(fd, c"", AT_EMPTY_PATH)
 }
 
-/// Type of the file system a file is on (`fstatfs(2)`, `f_type`).
-pub(crate) fn fstatfs_type(fd: RawFd) -> Result<u64, Errno> {
+/// `fstatfs(2)`: type of the file system (`f_type`) and flags of the mount (`ST_*`) that a file is on.
+pub(crate) fn fstatfs(fd: RawFd) -> Result<(u64, u64), Errno> {
     let mut out = [0u64; 15];
     // SAFETY: `struct statfs` has 120 bytes on 64-bit architectures.
     done(unsafe { syscall2(nr::FSTATFS, arg(fd), out.as_mut_ptr() as usize) })?;
-    Ok(out[0])
+    Ok((out[0], out[10]))
 }
 
 /// `mkdirat(2)`.
@@ -208,8 +208,10 @@ pub(crate) fn may_execute(path: &CStr) -> Result<(), Errno> {
     // SAFETY: the path is a live string.
     match done(unsafe { syscall4(nr::FACCESSAT2, arg(AT_FDCWD), path, X_OK, AT_EACCESS) }) {
         // Before 5.8 only real ids could be asked for: exec tells the rest.
-        // SAFETY: as above.
-        Err(Errno::ENOSYS) => done(unsafe { syscall3(nr::FACCESSAT, arg(AT_FDCWD), path, X_OK) }),
+        Err(errno) if errno.is_absent() => {
+            // SAFETY: as above.
+            done(unsafe { syscall3(nr::FACCESSAT, arg(AT_FDCWD), path, X_OK) })
+        }
         answer => answer,
     }
 }

@@ -5,6 +5,8 @@ use core::ffi::CStr;
 use super::{Errno, Fd, RawFd, arg, done, new_fd, syscall1, syscall2, syscall3, syscall5};
 use crate::arch::nr;
 
+pub(crate) const MS_REMOUNT: u64 = 0x20;
+pub(crate) const MS_BIND: u64 = 0x1000;
 pub(crate) const MS_MOVE: u64 = 0x2000;
 pub(crate) const MS_REC: u64 = 0x4000;
 pub(crate) const MS_PRIVATE: u64 = 1 << 18;

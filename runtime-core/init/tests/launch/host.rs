@@ -152,6 +152,10 @@ pub struct Start<'a> {
     pub preserved: Option<&'a OwnedFd>,
     /// The barrier at which nothing is answered any more.
     pub stop_at: Option<Barrier>,
+    /// System calls that an outer seccomp profile hides, and the errno it answers.
+    pub hidden: (Vec<usize>, u32),
+    /// Lines of uid_map and gid_map, written at the first barrier.
+    pub id_map: Option<String>,
 }
 
 /// A program that runs or waits.
@@ -161,6 +165,7 @@ pub struct Running {
     pidfd: Option<OwnedFd>,
     tree: Option<PathBuf>,
     stop_at: Option<Barrier>,
+    id_map: Option<String>,
     stdout: File,
     pub outcome: Outcome,
 }
@@ -186,10 +191,12 @@ impl Start<'_> {
             .env_clear()
             .stdin(Stdio::null())
             .stdout(Stdio::piped());
+        let filter = hiding(&self.hidden.0, self.hidden.1);
         // SAFETY: raw calls only; numbers and memory of this copy of the process.
         unsafe {
             command.pre_exec(move || {
                 place(&fds);
+                install(&filter);
                 let all = u64::MAX;
                 check(syscall4(nr::RT_SIGPROCMASK, 2, &raw const all as usize, 0, 8))
                     .map(drop)
@@ -205,6 +212,7 @@ impl Start<'_> {
             pidfd: None,
             tree: self.tree,
             stop_at: self.stop_at,
+            id_map: self.id_map,
             stdout,
             outcome: Outcome::default(),
         };
@@ -231,11 +239,38 @@ unsafe fn place(fds: &[RawFd]) {
     }
 }
 
+/// A seccomp filter that hides calls (`struct sock_filter`: code, jumps, constant).
+fn hiding(calls: &[usize], errno: u32) -> Vec<[u32; 2]> {
+    const LOAD_NUMBER: [u32; 2] = [0x20, 0];
+    const ALLOW: [u32; 2] = [0x06, 0x7fff_0000];
+    let mut filter = vec![LOAD_NUMBER];
+    for call in calls {
+        // Jump over the answer unless it is this call.
+        filter.push([0x15 | 1 << 24, *call as u32]);
+        filter.push([0x06, 0x0005_0000 | errno]);
+    }
+    filter.push(ALLOW);
+    filter
+}
+
+/// Installs the filter, if it hides anything.
+unsafe fn install(filter: &[[u32; 2]]) {
+    const PR_SET_SECCOMP: usize = 22;
+    const SECCOMP_MODE_FILTER: usize = 2;
+    if filter.len() > 2 {
+        let program = [filter.len(), filter.as_ptr() as usize];
+        // SAFETY: `struct sock_fprog` and the filter live during the call.
+        check(unsafe { syscall3(nr::PRCTL, PR_SET_SECCOMP, SECCOMP_MODE_FILTER, program.as_ptr() as usize) })
+            .unwrap();
+    }
+}
+
 impl Running {
     /// Answers until the channel ends. `Proceed` for `Start` is left to the caller.
     pub fn converse(&mut self) {
         // The launcher's record may come after init's first ones.
         let mut early = false;
+        let mut mapped_late = false;
         loop {
             let mut bytes = [0; 8192];
             let (len, fd) = exchange(nr::RECVMSG, &self.channel, &mut bytes, None);
@@ -248,6 +283,13 @@ impl Running {
                     if early {
                         return;
                     }
+                    if let Some(map) = self.id_map.take() {
+                        fs::write(format!("/proc/{}/uid_map", self.pid), &map).unwrap();
+                        fs::write(format!("/proc/{}/gid_map", self.pid), &map).unwrap();
+                        if mapped_late {
+                            self.proceed(Barrier::Placed as u32);
+                        }
+                    }
                 }
                 Kind::Reached if self.stop_at.is_some_and(|stop| stop as u32 == message.value) => {
                     if self.pid != 0 {
@@ -255,6 +297,7 @@ impl Running {
                     }
                     early = true;
                 }
+                Kind::Reached if self.id_map.is_some() => mapped_late = true,
                 Kind::Reached => self.proceed(message.value),
                 Kind::WantTree => self.send_tree(message.step),
                 Kind::ConsoleMaster => self.outcome.master = fd,

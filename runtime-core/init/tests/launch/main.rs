@@ -4,7 +4,9 @@
 
 mod hooks;
 mod host;
+mod kernels;
 mod mounts;
+mod namespaces;
 mod plans;
 mod programs;
 mod waiting;

@@ -1,6 +1,6 @@
 //! File systems, devices and paths of a container.
 
-use std::{fs, io::Read};
+use std::fs;
 
 use orlop_init::wire::{
     OwnedOp, Slot,
