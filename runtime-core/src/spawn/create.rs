@@ -270,10 +270,7 @@ impl Creation<'_> {
                 let _soon = limits;
                 Ok(())
             }
-            HostOp::ApplyDeviceRules { rules } => {
-                let _soon = rules;
-                Ok(())
-            }
+            HostOp::ApplyDeviceRules { rules } => self.cgroup()?.apply_device_rules(rules),
             HostOp::DelegateCgroup { uid } => self.cgroup()?.delegate(*uid),
             HostOp::OomScoreAdj { value } => {
                 write_at(&self.open_proc()?, "oom_score_adj", &value.to_string())
