@@ -90,6 +90,43 @@ fn commands_that_are_not_there_yet_are_refused_by_name() {
 }
 
 #[test]
+fn a_missing_container_does_not_exist() {
+    for args in [
+        &["state", "no"][..],
+        &["start", "no"],
+        &["kill", "no", "9"],
+        &["kill", "--all", "no"],
+        &["delete", "no"],
+    ] {
+        let message = failure(args, 1);
+        assert!(message.contains("does not exist"), "{args:?}: {message}");
+    }
+}
+
+#[test]
+fn delete_by_force_of_nothing_is_success() {
+    let dir = tempfile::tempdir().expect("temporary directory");
+    let root = dir.path().to_string_lossy().into_owned();
+    for args in [&["--root", &root, "delete", "--force", "no"][..], &["--root", &root, "delete", "no", "-f"]]
+    {
+        let output = orlop(args);
+        assert!(output.status.success(), "{output:?}");
+        assert!(output.stdout.is_empty() && output.stderr.is_empty(), "{output:?}");
+    }
+}
+
+#[test]
+fn a_missing_bundle_is_named_as_engines_know_it() {
+    let dir = tempfile::tempdir().expect("temporary directory");
+    let bundle = dir.path().to_string_lossy().into_owned();
+    let message = failure(&["create", "-b", &bundle, "x"], 1);
+    assert!(message.starts_with("orlop create failed: "), "{message}");
+    assert!(message.contains("config.json"), "{message}");
+    assert!(failure(&["run", "-b", &bundle, "x"], 1).starts_with("orlop run failed: "));
+    assert_eq!(fs::read_dir(&bundle).expect("list").count(), 0);
+}
+
+#[test]
 fn invalid_ids_are_refused() {
     for id in ["a/b", "..", ".", "a b", "a:b"] {
         let message = failure(&["state", id], 1);

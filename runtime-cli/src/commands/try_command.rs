@@ -41,8 +41,6 @@ pub const COMMAND: Command = Command {
     run,
 };
 
-/// The only container of its state root.
-const ID: &str = "try";
 const DEFAULT_SHELL: &str = "/bin/sh";
 
 fn run(globals: &Globals, args: &Parsed) -> Result<u8> {
@@ -76,7 +74,7 @@ fn sandbox(globals: &Globals, options: &Options, began: Instant) -> Result<u8> {
     place.make_rootfs(&view, identity)?;
     let bundle = Bundle::from_json(config.to_string().as_bytes(), place.dir())?;
     let runtime = Runtime::builder().root(place.state_root()).build()?;
-    let ended = run_in_foreground(Launch::internal(globals, runtime, ID, bundle), options, began)?;
+    let ended = run_in_foreground(Launch::internal(globals, runtime, &place.id(), bundle), options, began)?;
     // The kernel gives 8 bits of status, and a signal is at most 64.
     let status = u8::try_from(ended.status.code()).unwrap_or(exit::FAILURE);
     Ok(if ended.timed_out { exit::TIMED_OUT } else { status })
@@ -85,7 +83,9 @@ fn sandbox(globals: &Globals, options: &Options, began: Instant) -> Result<u8> {
 fn run_in_foreground(launch: Launch<'_>, options: &Options, began: Instant) -> Result<Ended> {
     let mut foreground = Foreground::begin()?;
     become_subreaper()?;
-    let launched = launch.create(CreateOptions::new().started_by_this_handle())?;
+    // A cgroup is only made when there is something to limit: the pid namespace ends everything anyway.
+    let options_of_create = CreateOptions::new().started_by_this_handle().rootless(Some(true));
+    let launched = launch.create(options_of_create)?;
     let (launched, ended) = launched.or_undo(|launched| {
         foreground.use_terminal(launched.take_console())?;
         launched.container.start(Deadline::never())?;

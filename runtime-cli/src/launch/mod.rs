@@ -101,8 +101,10 @@ impl<'a> Launch<'a> {
         let mut options = options
             .no_pivot(self.no_pivot)
             .no_new_keyring(self.no_new_keyring)
-            .preserved_fds(self.inherited.count())
-            .rootless(self.globals.rootless);
+            .preserved_fds(self.inherited.count());
+        if self.globals.rootless.is_some() {
+            options = options.rootless(self.globals.rootless);
+        }
         for entry in self.inherited.environment() {
             options = options.env(entry);
         }

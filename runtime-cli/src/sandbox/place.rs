@@ -54,6 +54,11 @@ impl Place {
         &self.dir
     }
 
+    /// An id that no other sandbox has: cgroups are named after it.
+    pub fn id(&self) -> String {
+        self.dir.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+    }
+
     /// Where states are kept.
     pub fn state_root(&self) -> PathBuf {
         self.dir.join("state")
