@@ -36,10 +36,11 @@ fn detached(globals: &Globals, args: &Parsed) -> Result<u8> {
     let launch = Launch::from_args(globals, args, Mode::Detached)?;
     let launched = launch.create(CreateOptions::new().started_by_this_handle())?;
     launched.or_undo(|launched| {
-        let (container, notify) = launched.hand_over_keeping_notify()?;
-        container.start(Deadline::never())?;
+        launched.hand_over()?;
+        let notify = launched.bind_notify_socket()?;
+        launched.container.start(Deadline::never())?;
         match notify {
-            Some(notify) => notify.wait_until_ready(container),
+            Some(notify) => notify.wait_until_ready(&launched.container),
             None => Ok(()),
         }
     })?;
@@ -56,10 +57,10 @@ fn foreground(globals: &Globals, args: &Parsed) -> Result<u8> {
     let launched = launch.create(CreateOptions::new().started_by_this_handle())?;
     let (launched, status) = launched.or_undo(|launched| {
         foreground.use_terminal(launched.take_console())?;
-        let (container, notify) = launched.hand_over_keeping_notify()?;
-        container.start(Deadline::never())?;
-        foreground.announce_through(notify);
-        foreground.wait_for(container).map(|ended| ended.status)
+        launched.hand_over()?;
+        foreground.announce_through(launched.bind_notify_socket()?);
+        launched.container.start(Deadline::never())?;
+        foreground.wait_for(&launched.container).map(|ended| ended.status)
     })?;
     // The terminal is as it was before anything else is said.
     drop(foreground);

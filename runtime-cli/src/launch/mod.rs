@@ -168,21 +168,21 @@ impl Launched {
     /// Sends the terminal and the pidfd and writes the pid file: the last thing, since engines take the file for the
     /// sign that all is done.
     pub fn hand_over(&mut self) -> Result<()> {
-        self.hand_over_keeping_notify().map(|_| ())
-    }
-
-    /// As `hand_over`, for a command that starts the program too.
-    pub fn hand_over_keeping_notify(&mut self) -> Result<(&Container, Option<notify::Bound>)> {
         if let (Some(socket), Some(console)) = (self.console_socket.take(), self.console.take()) {
             socket.send(b"/dev/ptmx", console.as_fd())?;
         }
         if let Some(socket) = self.pidfd_socket.take() {
             socket.send(b"standard", self.container.as_fd())?;
         }
-        if let Some(pid_file) = &self.pid_file {
-            pid_file.write(self.container.pid())?;
+        match &self.pid_file {
+            Some(pid_file) => pid_file.write(self.container.pid()),
+            None => Ok(()),
         }
-        Ok((&self.container, self.notify.take().map(notify::Proxy::bind).transpose()?))
+    }
+
+    /// Binds the notify socket, for a command that starts the program too.
+    pub fn bind_notify_socket(&mut self) -> Result<Option<notify::Bound>> {
+        self.notify.take().map(notify::Proxy::bind).transpose()
     }
 
     /// Goes on with the container, and removes it when that fails.

@@ -14,7 +14,11 @@ use crate::{
 
 const RW: Flag = Flag::value("rw", "PATH", "make this path visible and writable; repeatable");
 const RO: Flag = Flag::value("ro", "PATH", "make this path visible; repeatable");
-const NET: Flag = Flag::value("net", "none|host", "network: only loopback (default), or that of the host");
+const NET: Flag = Flag::value(
+    "net",
+    "none|host",
+    "only loopback (default), or all of the host's, with its abstract sockets",
+);
 const MEMORY: Flag = Flag::value("memory", "BYTES", "limit memory; K, M and G are powers of 1024");
 const CPUS: Flag = Flag::value("cpus", "N", "limit processor time to N processors; fractions are allowed");
 const PIDS: Flag = Flag::value("pids", "N", "limit the number of processes and threads");
