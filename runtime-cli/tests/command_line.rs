@@ -275,6 +275,30 @@ fn list_of_nothing_is_a_heading_null_or_nothing() {
 }
 
 #[test]
+fn spec_writes_what_test_suites_edit() {
+    let dir = tempfile::tempdir().expect("temporary directory");
+    let spec = |args: &[&str]| {
+        Command::new(ORLOP).arg("spec").args(args).current_dir(dir.path()).output().expect("orlop runs")
+    };
+    let output = spec(&[]);
+    assert!(output.status.success() && output.stdout.is_empty() && output.stderr.is_empty(), "{output:?}");
+    let text = fs::read_to_string(dir.path().join("config.json")).expect("config.json");
+    assert!(text.starts_with("{\n\t\""), "indented by tabs");
+    let config: Value = serde_json::from_str(&text).expect("JSON");
+    assert_eq!(config["process"]["terminal"], true);
+    assert_eq!(config["process"]["args"], serde_json::json!(["sh"]));
+    assert_eq!(config["root"], serde_json::json!({ "path": "rootfs", "readonly": true }));
+    let output = spec(&[]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("File config.json exists. Remove it first"), "{output:?}");
+    fs::create_dir(dir.path().join("b")).expect("directory");
+    assert!(spec(&["--rootless", "--bundle", "b"]).status.success());
+    let text = fs::read_to_string(dir.path().join("b/config.json")).expect("config.json");
+    let config: Value = serde_json::from_str(&text).expect("JSON");
+    assert_eq!(config["linux"]["uidMappings"][0]["containerID"], 0);
+}
+
+#[test]
 fn a_sandbox_refuses_to_show_everything() {
     let output = Command::new(ORLOP).args(["try", "true"]).current_dir("/").output().expect("runs");
     assert_eq!(output.status.code(), Some(1));

@@ -9,6 +9,7 @@ mod list;
 mod not_yet;
 mod run;
 mod signal;
+mod spec;
 mod start;
 mod state;
 mod try_command;
@@ -81,6 +82,7 @@ pub const ALL: &[&Command] = &[
     &delete::COMMAND,
     &state::COMMAND,
     &list::COMMAND,
+    &spec::COMMAND,
     &validate::COMMAND,
     &explain::COMMAND,
     &features::COMMAND,
