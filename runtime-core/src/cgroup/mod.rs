@@ -1,12 +1,16 @@
 //! The container's cgroup: path rules, limits and device rules (pure), and making, placing, freezing, removing
 //! (effects). The only module that names libcgroups.
 
+mod apply_limits;
 mod create;
 mod device_bpf;
 mod device_rules;
 mod devices;
 mod files;
 mod freeze;
+mod limits;
+mod limits_v1;
+mod limits_v2;
 mod path;
 mod place;
 mod processes;
