@@ -23,6 +23,8 @@ mod process;
 mod rootfs;
 mod start;
 pub(crate) mod step;
+#[cfg(test)]
+mod tests;
 
 use oci_spec::runtime::{Linux, Mount, Process};
 use orlop_init::wire::{Slot, message::Barrier};
@@ -35,6 +37,7 @@ pub(crate) use step::Plan;
 use crate::{
     Bundle, ContainerId, CreateOptions, Error, Result, cgroup::CgroupPlan, host::HostFacts,
     inspect::BundleFacts,
+    options::StartBy,
 };
 use capabilities::Sets;
 use draft::Draft;
@@ -316,7 +319,7 @@ fn assign_slots(namespaces: &Namespaces, cgroup: Option<&CgroupPlan>, options: &
     };
     let is_born = cgroup.is_some_and(|cgroup| cgroup.placement == crate::cgroup::Placement::BornIn);
     let cgroup = next(is_born);
-    let has_fifos = options.start_by == CreateOptions::new().start_by;
+    let has_fifos = options.start_by == StartBy::AnyCommand;
     let (start, answer) = (next(has_fifos), next(has_fifos));
     Slots { cgroup, start, answer, count }
 }

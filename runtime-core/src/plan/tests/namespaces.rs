@@ -1,0 +1,176 @@
+//! Namespaces, ids and cgroups in whole configurations.
+
+use super::*;
+
+#[test]
+fn placement_follows_layout_and_joins() {
+    for (case, expected) in [
+        (Case::default(), Placement::BornIn),
+        (Case::default().user_namespace(), Placement::BornIn),
+        (Case::default().namespace("network", Some(true)), Placement::BornIn),
+        (Case::default().namespace("pid", Some(true)), Placement::Moved),
+        (Case::default().namespace("cgroup", Some(true)), Placement::Moved),
+        (Case::default().namespace("user", Some(false)).namespace("network", None), Placement::Moved),
+    ] {
+        let namespaces = case.config["linux"]["namespaces"].clone();
+        assert_eq!(case.plan().unwrap().cgroup.unwrap().placement, expected, "{namespaces}");
+    }
+    let mut case = Case::default();
+    case.host.cgroups = Some(hybrid());
+    assert_eq!(case.plan().unwrap().cgroup.unwrap().placement, Placement::Moved);
+}
+
+#[test]
+fn a_joined_pid_namespace_is_entered_without_anything_of_the_host() {
+    let plan = Case::default().namespace("pid", Some(true)).plan().unwrap();
+    let clone = place(&plan, |op| matches!(op, OwnedOp::Clone { .. }));
+    let join = place(&plan, |op| matches!(op, OwnedOp::JoinNamespace { kind: flags::PID, .. }));
+    let capabilities = place(&plan, |op| matches!(op, OwnedOp::Capabilities { .. }));
+    let pivot = place(&plan, |op| matches!(op, OwnedOp::PivotRoot {}));
+    assert!(join < pivot && pivot < capabilities && capabilities < clone);
+    assert_eq!(plan.init[clone].op, OwnedOp::Clone { namespaces: 0, cgroup: Slot::NONE });
+    assert_eq!(plan.init[clone + 1].op, OwnedOp::NewSession {});
+    assert_eq!(plan.init[clone + 2].op, OwnedOp::ControllingTerminal {});
+    let slot = Slot(0);
+    assert!(plan.init.iter().any(
+        |step| matches!(&step.op, OwnedOp::NewMount { fs_type, pid_namespace, .. } if &**fs_type == c"proc" && *pid_namespace == slot)
+    ));
+    let unshared = place(&plan, |op| matches!(op, OwnedOp::Unshare { .. }));
+    assert!(
+        matches!(plan.init[unshared].op, OwnedOp::Unshare { flags } if flags & flags::MOUNT != 0 && flags & flags::PID == 0)
+    );
+}
+
+#[test]
+fn an_old_kernel_cannot_show_a_joined_pid_namespace() {
+    let mut case = Case::default().namespace("pid", Some(true));
+    case.host.kernel.version = KernelVersion(6, 12);
+    let problems = case.problems();
+    assert!(problems[0].starts_with("mounts[0]: proc of the joined pid namespace"), "{problems:?}");
+}
+
+#[test]
+fn namespaces_are_joined_around_the_user_namespace() {
+    let case = Case::default()
+        .namespace("network", Some(true))
+        .namespace("user", Some(false))
+        .namespace("ipc", Some(false))
+        .namespace("pid", Some(false));
+    let plan = case.plan().unwrap();
+    let joined: Vec<u32> = plan
+        .init
+        .iter()
+        .filter_map(|step| match step.op {
+            OwnedOp::JoinNamespace { kind, .. } => Some(kind),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(joined[..2], [flags::NETWORK, flags::USER]);
+    assert_eq!(joined.len(), 4);
+    let clone = place(&plan, |op| matches!(op, OwnedOp::Clone { .. }));
+    assert_eq!(clone, 5, "members of the container's own user namespace cannot trace init: no late join");
+}
+
+#[test]
+fn impossible_namespaces_are_refused_by_name() {
+    let rows: [(Case, &str); 4] = [
+        (
+            Case::default().user_namespace().namespace("network", Some(false)),
+            "the network namespace belongs to another user namespace",
+        ),
+        (Case::default().user_namespace().namespace("pid", Some(true)), "together with a new user namespace"),
+        (Case::default().set("/linux/namespaces", json!([{"type": "pid"}])), "without a mount namespace"),
+        (
+            {
+                let mut case = Case::default();
+                case.host.credentials = user();
+                case
+            },
+            "rootless container requires user namespaces",
+        ),
+    ];
+    for (case, expected) in rows {
+        let problems = case.problems();
+        assert!(problems[0].contains(expected), "{expected}: {problems:?}");
+    }
+}
+
+#[test]
+fn a_plain_user_is_closed_after_the_maps() {
+    let plan = Case::default().plain_user().plan().unwrap();
+    let order = names(&plan);
+    assert_eq!(order[..4], ["Clone", "Barrier", "BecomeRoot", "SetDumpable"]);
+    assert!(matches!(plan.init[2].op, OwnedOp::BecomeRoot { drop_groups: false }));
+    assert!(plan.init.iter().any(|step| matches!(step.op, OwnedOp::SetUser { set_groups: false, .. })));
+    assert!(plan.host.iter().any(|step| matches!(step.op, HostOp::WriteIdMaps { deny_setgroups: true, .. })));
+    assert_eq!(plan.cgroup, None, "nothing asks for a cgroup");
+    assert!(plan.init.iter().all(|step| step.tree.is_none()), "a plain user makes no detached mounts");
+}
+
+#[test]
+fn a_plain_user_who_asks_for_limits_gets_a_cgroup_without_device_rules() {
+    let case = Case::default().plain_user().set("/linux/resources", json!({"pids": {"limit": 5}}));
+    let plan = case.plan().unwrap();
+    assert!(plan.cgroup.is_some());
+    assert!(plan.host.iter().any(|step| matches!(step.op, HostOp::ApplyLimits { .. })));
+    assert!(!plan.host.iter().any(|step| matches!(step.op, HostOp::ApplyDeviceRules { .. })));
+}
+
+#[test]
+fn ids_that_do_not_exist_are_refused() {
+    let user = json!({"uid": 5, "gid": 0, "additionalGids": [7]});
+    let problems = Case::default().plain_user().set("/process/user", user).problems();
+    let expected = [
+        "process.user.uid: 5 is not in linux.uidMappings",
+        "process.user.additionalGids[0]: cannot set any additional groups in a rootless container",
+    ];
+    assert_eq!(problems, expected);
+    let devpts = Case::default().plain_user().set("/mounts/2/options", json!(["gid=5"])).problems();
+    assert_eq!(
+        devpts,
+        ["mounts[2].options[0]: cannot specify gid=5 mount option: 5 is not in linux.gidMappings"]
+    );
+}
+
+#[test]
+fn a_new_cgroup_namespace_is_made_where_init_was_placed() {
+    let plan = Case::default().namespace("cgroup", None).plan().unwrap();
+    let barrier = place(&plan, |op| matches!(op, OwnedOp::Barrier { barrier: 1 }));
+    let unshare = place(&plan, |op| matches!(op, OwnedOp::Unshare { flags: flags::CGROUP }));
+    assert!(barrier < unshare);
+    assert!(plan.init.iter().all(
+        |step| !matches!(step.op, OwnedOp::Clone { namespaces, .. } if namespaces & flags::CGROUP != 0)
+    ));
+}
+
+#[test]
+fn a_writable_cgroup_belongs_to_the_containers_root() {
+    for (options, expected) in [(json!(["rw"]), true), (json!(["ro"]), false)] {
+        let case = Case::default()
+            .user_namespace()
+            .namespace("cgroup", None)
+            .set("/mounts", json!([{"destination": "/sys/fs/cgroup", "type": "cgroup", "options": options}]));
+        let plan = case.plan().unwrap();
+        let delegated = plan.host.iter().any(|step| step.op == HostOp::DelegateCgroup { uid: 100_000 });
+        assert_eq!(delegated, expected, "{options}");
+    }
+}
+
+#[test]
+fn a_time_namespace_is_set_by_who_may() {
+    let offsets = json!({"boottime": {"secs": 5}, "monotonic": {"secs": -1, "nanosecs": 7}});
+    let set =
+        |case: Case| case.namespace("time", None).set("/linux/timeOffsets", offsets.clone()).plan().unwrap();
+    let is_offsets = |op: &OwnedOp| matches!(op, OwnedOp::TimeOffsets { .. });
+    let is_clone = |op: &OwnedOp| matches!(op, OwnedOp::Clone { .. });
+    let plan = set(Case::default());
+    assert!(place(&plan, is_offsets) < place(&plan, is_clone));
+    let at = place(&plan, is_offsets);
+    assert_eq!(
+        plan.init[at].op,
+        OwnedOp::TimeOffsets { offsets: c"boottime 5 0\nmonotonic -1 7\n".to_owned() }
+    );
+    let plan = set(Case::default().plain_user());
+    assert!(place(&plan, is_offsets) > place(&plan, is_clone));
+    assert!(place(&plan, is_offsets) < place(&plan, |op| matches!(op, OwnedOp::SetDumpable { .. })));
+}
