@@ -155,11 +155,12 @@ fn hook(step: &InitStep, path: &str, report: &FailureReport<'_>) -> Error {
         _ => format!("fork/exec {path}: {}", errno_text(report.errno)),
     };
     let output = String::from_utf8_lossy(report.output);
-    let output = match output.trim_end() {
-        "" => String::new(),
-        output => format!(", stdout and stderr: {output}"),
-    };
-    Error::new(ErrorKind::HookFailed, format!("error running {kind} hook #{index}: {ended}{output}"))
+    // Init reads both through one pipe. Engines know the two words; what is told of a failure is mostly stderr.
+    let output = output.trim_end();
+    Error::new(
+        ErrorKind::HookFailed,
+        format!("error running {kind} hook #{index}: {ended}, stdout: , stderr: {output}"),
+    )
 }
 
 /// The part of the step that failed.

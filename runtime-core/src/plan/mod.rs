@@ -36,8 +36,7 @@ pub(crate) use step::Plan;
 
 use crate::{
     Bundle, ContainerId, CreateOptions, Error, Result, cgroup::CgroupPlan, host::HostFacts,
-    inspect::BundleFacts,
-    options::StartBy,
+    inspect::BundleFacts, options::StartBy,
 };
 use capabilities::Sets;
 use draft::Draft;
@@ -273,10 +272,11 @@ fn decide<'a>((id, bundle, facts, host, options): Input<'a>, draft: &mut Draft) 
     let listed = linux.and_then(|linux| linux.namespaces().as_deref()).unwrap_or_default();
     let caller = &host.credentials;
     let namespaces = namespaces::plan_namespaces(listed, &facts.namespaces, caller.is_privileged());
-    let namespaces = namespaces.unwrap_or_else(|problems| {
+    let namespaces = namespaces.map_err(|problems| {
+        // What follows depends on them and would only complain about consequences.
         draft.problems.extend(problems);
-        Namespaces::default()
-    });
+        Error::invalid_config(std::mem::take(&mut draft.problems))
+    })?;
     let uids = linux.and_then(|linux| linux.uid_mappings().as_deref()).unwrap_or_default();
     let gids = linux.and_then(|linux| linux.gid_mappings().as_deref()).unwrap_or_default();
     let users = id_maps::plan_users(&namespaces, uids, gids, caller);

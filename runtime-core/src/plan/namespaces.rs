@@ -3,7 +3,7 @@
 //! `setns(2)` asks for CAP_SYS_ADMIN in the user namespace that owns the target and in the caller's own. So a namespace
 //! owned by the caller's user namespace is joined before another user namespace is entered, one owned by the container's
 //! user namespace after it. `CLONE_NEWCGROUP` and `CLONE_NEWTIME` are never part of the clone: the first would take the
-//! launcher's cgroup as its root, the second is no flag of clone3.
+//! launcher's cgroup as its root, the second must be set before somebody is in it.
 
 use std::path::PathBuf;
 

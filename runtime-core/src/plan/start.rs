@@ -47,9 +47,18 @@ pub(super) fn join_namespaces(decisions: &Decisions<'_>, draft: &mut Draft) {
     decisions.namespaces.joins.iter().for_each(|namespace| join(namespace, draft));
 }
 
+/// New namespaces that have to wait: the root of a cgroup namespace is where the process was placed, and the root
+/// directory of an ipc namespace's mqueue belongs for ever to whoever made it, which must not be an unmapped user.
+fn made_as_root(decisions: &Decisions<'_>) -> u32 {
+    let caller = decisions.host.credentials.euid;
+    let is_other_root = decisions.users.is_private() && decisions.users.host_root() != Some(caller);
+    let waiting = if is_other_root { flags::CGROUP | flags::IPC } else { flags::CGROUP };
+    decisions.namespaces.new & waiting
+}
+
 /// New namespaces with the clone, or by the launcher itself when a joined pid namespace has to be entered last.
 pub(super) fn make_namespaces(decisions: &Decisions<'_>, draft: &mut Draft) {
-    let namespaces = decisions.namespaces.new & !(flags::CGROUP | flags::TIME);
+    let namespaces = decisions.namespaces.new & !(flags::TIME | made_as_root(decisions));
     let why = Why::config("linux.namespaces");
     if decisions.namespaces.late_pid.is_some() {
         draft.init(OwnedOp::Unshare { flags: namespaces }, why);
@@ -66,8 +75,7 @@ pub(super) fn place(decisions: &Decisions<'_>, draft: &mut Draft) {
     draft.barrier(Barrier::Placed, "the host knows the process before it goes on");
 }
 
-/// Root of the new user namespace; closed from now on where the launcher was not; the cgroup namespace, whose root is
-/// where the process was placed.
+/// Root of the new user namespace; closed from now on where the launcher was not; the namespaces that waited for it.
 pub(super) fn become_root(decisions: &Decisions<'_>, draft: &mut Draft) {
     let is_privileged = decisions.host.credentials.is_privileged();
     if decisions.users.is_private() {
@@ -84,9 +92,9 @@ pub(super) fn become_root(decisions: &Decisions<'_>, draft: &mut Draft) {
             Why::Always("closed to others, now that the maps are written"),
         );
     }
-    if decisions.namespaces.is_new(flags::CGROUP) {
-        let why = Why::config("linux.namespaces");
-        draft.init(OwnedOp::Unshare { flags: flags::CGROUP }, why);
+    let waiting = made_as_root(decisions);
+    if waiting != 0 {
+        draft.init(OwnedOp::Unshare { flags: waiting }, Why::config("linux.namespaces"));
     }
 }
 

@@ -174,3 +174,23 @@ fn a_time_namespace_is_set_by_who_may() {
     assert!(place(&plan, is_offsets) > place(&plan, is_clone));
     assert!(place(&plan, is_offsets) < place(&plan, |op| matches!(op, OwnedOp::SetDumpable { .. })));
 }
+
+#[test]
+fn an_ipc_namespace_belongs_to_the_containers_root() {
+    for (case, in_clone) in [
+        (Case::default(), true),
+        (Case::default().plain_user(), true),
+        (Case::default().user_namespace(), false),
+        (Case::default().user_namespace().namespace("cgroup", None), false),
+    ] {
+        let plan = case.plan().unwrap();
+        let clone = place(&plan, |op| matches!(op, OwnedOp::Clone { .. }));
+        let OwnedOp::Clone { namespaces, .. } = plan.init[clone].op else { unreachable!() };
+        assert_eq!(namespaces & flags::IPC != 0, in_clone);
+        if !in_clone {
+            let root = place(&plan, |op| matches!(op, OwnedOp::BecomeRoot { .. }));
+            let made = place(&plan, |op| matches!(op, OwnedOp::Unshare { flags } if flags & flags::IPC != 0));
+            assert_eq!(made, root + 1);
+        }
+    }
+}
