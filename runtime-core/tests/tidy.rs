@@ -11,7 +11,6 @@ use std::{
 
 /// A module that uses one below it in `lib.rs`, with the reason why it may.
 const EXCEPTIONS: &[(&str, &str, &str)] = &[
-    ("plan", "container", "what the caller asks for (`CreateOptions`) is an input of the plan"),
     ("error", "state", "an error of kind `WrongStatus` tells the status (`Status`)"),
 ];
 
