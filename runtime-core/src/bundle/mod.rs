@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use oci_spec::runtime::Spec;
 
 pub use default_spec::default_spec;
-pub(crate) use fields::{Capabilities, Fields, HugepageLimit};
+pub(crate) use fields::{Capabilities, Fields};
 
 /// An OCI bundle whose config.json was read and checked for its form: every value has the type that the
 /// specification gives it, and what is required is there.

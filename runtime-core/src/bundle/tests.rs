@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Bundle, HugepageLimit, default_spec};
+use super::{Bundle, default_spec, fields::HugepageLimit};
 use crate::ErrorKind;
 
 const ENGINES: [(&str, &str); 4] = [

@@ -1,8 +1,14 @@
-//! What the bundle names on this host: opened once here, used later by fd.
+//! What the bundle names on this host: opened once here, used later by fd, so that nothing is looked up twice. Called
+//! with a configuration that makes sense; what is wrong here is wrong on this host.
+
+mod namespaces;
+mod sources;
 
 use std::{os::fd::OwnedFd, path::PathBuf};
 
-use crate::{Bundle, Result, host::HostFacts};
+pub(crate) use sources::check_sources;
+
+use crate::{Bundle, Error, Result, host::HostFacts};
 
 /// Facts about what a bundle names. Owns the fds.
 #[derive(Debug)]
@@ -24,7 +30,7 @@ pub(crate) struct JoinedNamespace {
     pub(crate) path: PathBuf,
     /// The namespace itself. None in table tests.
     pub(crate) fd: Option<OwnedFd>,
-    /// It is the one the caller is in: nothing to join.
+    /// It is the one the caller's children are in: nothing to join.
     pub(crate) is_own: bool,
     /// Its owning user namespace is the caller's (`NS_GET_USERNS`).
     pub(crate) owned_by_callers_user_namespace: bool,
@@ -36,9 +42,17 @@ impl BundleFacts {
     /// # Errors
     /// `InvalidConfig` with all that is missing or of a wrong kind.
     pub(crate) fn gather(bundle: &Bundle, _host: &HostFacts) -> Result<Self> {
-        Ok(Self { rootfs: bundle.rootfs().unwrap_or_default(), namespaces: Vec::new() })
+        let mut problems = Vec::new();
+        let rootfs = sources::find_rootfs(bundle).unwrap_or_else(|problem| {
+            problems.push(problem);
+            PathBuf::new()
+        });
+        let namespaces = namespaces::open_namespaces(bundle, &mut problems);
+        problems.extend(namespaces::check_settings_of_own(bundle, &namespaces));
+        if problems.is_empty() {
+            Ok(Self { rootfs, namespaces })
+        } else {
+            Err(Error::invalid_config(problems))
+        }
     }
-}
-pub(crate) fn check_sources(_bundle: &Bundle) -> Vec<crate::Problem> {
-    Vec::new()
 }

@@ -5,6 +5,7 @@ pub(crate) mod bpf;
 pub(crate) mod channel;
 pub(crate) mod image;
 pub(crate) mod launch;
+pub(crate) mod nsfs;
 pub(crate) mod pidfd;
 pub(crate) mod rlimit;
 pub(crate) mod sigpipe;
