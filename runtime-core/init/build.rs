@@ -104,7 +104,11 @@ impl Linker {
         let mut linker = OsString::from("linker=");
         linker.push(&self.path);
         let flavor = if self.is_driver { "linker-flavor=gcc" } else { "linker-flavor=ld.lld" };
-        command.arg("-C").arg(linker).arg("-C").arg(flavor).args(["-C", "link-self-contained=no"]);
+        command.arg("-C").arg(linker).arg("-C").arg(flavor);
+        if env::var_os("CARGO_CFG_TARGET_ENV").is_some_and(|libc| libc == "musl") {
+            // There the compiler would add start files of its own. Elsewhere the switch takes a C compiler's linker away.
+            command.args(["-C", "link-self-contained=no"]);
+        }
         let (driver, prefix): (&[&str], _) = if self.is_driver {
             (&["-nostartfiles", "-nostdlib", "-static", "-no-pie"], "-Wl,")
         } else {

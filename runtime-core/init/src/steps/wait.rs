@@ -5,7 +5,7 @@ use crate::{
     conversation::Conversation,
     sys::{
         Errno, RawFd, file, process,
-        signal::{self, POLLIN, PollFd, SIGHUP, SIGINT, SIGQUIT, SIGTERM},
+        signal::{self, POLLIN, PollFd, SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM},
     },
     wire::message::{Barrier, Detail, Kind, StartRecord},
 };
@@ -19,14 +19,17 @@ pub(super) fn await_start(
     fifo: Option<RawFd>,
     answer: Option<RawFd>,
 ) -> Result<(), Failure> {
-    let ending = signal::signalfd(ENDING)?;
+    let ending = signal::signalfd(ENDING | signal::bit(SIGCHLD))?;
     let start = fifo.unwrap_or_else(|| conversation.channel());
     loop {
         let mut fds = [PollFd::new(start, POLLIN), PollFd::new(ending.raw(), POLLIN)];
         signal::poll(&mut fds, None)?;
         if fds[1].is_ready() {
-            let signal = signal::read_signalfd(ending.raw())?;
-            end_by(signal, conversation, fifo.is_some());
+            match signal::read_signalfd(ending.raw())? {
+                // What hooks left behind became a child of PID 1.
+                SIGCHLD => process::reap_ended(),
+                signal => end_by(signal, conversation, fifo.is_some()),
+            }
         }
         if fds[0].is_ready() && is_started(conversation, fifo)? {
             break;

@@ -9,6 +9,7 @@ pub(crate) const SIGQUIT: u32 = 3;
 pub(crate) const SIGKILL: u32 = 9;
 pub(crate) const SIGPIPE: u32 = 13;
 pub(crate) const SIGTERM: u32 = 15;
+pub(crate) const SIGCHLD: u32 = 17;
 pub(crate) const SIGSTOP: u32 = 19;
 const SIGNALS: u32 = 64;
 /// Bytes of the kernel's `sigset_t`.

@@ -226,3 +226,34 @@ impl StartRecord {
         (word(0) == Self::MAGIC).then(|| Self { version: word(4), length: word(8) })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_are_read_as_they_were_sent() {
+        for number in 0..20 {
+            let Some(kind) = Kind::from_number(number) else { continue };
+            assert_eq!(kind as u32, number);
+            let sent = Message { kind, step: 3, value: u32::MAX, errno: -5, detail: Detail::OPTION.with(7) };
+            assert_eq!(Message::from_bytes(&sent.to_bytes()), Some(sent));
+            assert_eq!(Message::from_bytes(&sent.to_bytes()[..Message::SIZE - 1]), None);
+        }
+        assert_eq!(Message::from_bytes(&[0xff; Message::SIZE]), None);
+    }
+
+    #[test]
+    fn a_detail_holds_a_constant_and_a_number() {
+        let detail = Detail::HOOK_STATUS.with(255);
+        assert_eq!((detail.what(), detail.number()), (Detail::HOOK_STATUS, 255));
+        assert_eq!(detail.with(1).number(), 1);
+    }
+
+    #[test]
+    fn start_records_are_known_by_their_magic() {
+        let plain = StartRecord::plain();
+        assert_eq!(StartRecord::from_bytes(&plain.to_bytes()), Some(plain));
+        assert_eq!(StartRecord::from_bytes(&[0; StartRecord::SIZE]), None);
+    }
+}

@@ -101,8 +101,26 @@ macro_rules! ops {
                 match self { $( Self::$name { .. } => stringify!($name), )* }
             }
         }
+
+        #[cfg(test)]
+        impl Op<'_> {
+            fn to_owned_op(self) -> OwnedOp {
+                match self {
+                    $( Self::$name { $( $field, )* } => OwnedOp::$name { $( $field: tests::Owned::owned($field), )* }, )*
+                }
+            }
+        }
+
+        /// One step of each kind, with contents that depend on the seed.
+        #[cfg(test)]
+        fn samples(seed: &mut u64) -> Vec<OwnedOp> {
+            alloc::vec![$( OwnedOp::$name { $( $field: tests::Sample::sample(seed), )* }, )*]
+        }
     };
 }
+
+#[cfg(test)]
+mod tests;
 
 ops! {
     /// `setns(2)` to an existing namespace that the host opened; its fd is closed then.
