@@ -266,10 +266,7 @@ impl Creation<'_> {
                 let pid = self.record.pid;
                 self.cgroup()?.place(pid)
             }
-            HostOp::ApplyLimits { limits } => {
-                let _soon = limits;
-                Ok(())
-            }
+            HostOp::ApplyLimits { limits } => self.cgroup()?.apply_limits(limits),
             HostOp::ApplyDeviceRules { rules } => self.cgroup()?.apply_device_rules(rules),
             HostOp::DelegateCgroup { uid } => self.cgroup()?.delegate(*uid),
             HostOp::OomScoreAdj { value } => {
@@ -292,7 +289,12 @@ impl Creation<'_> {
     fn make_cgroup(&mut self) -> Result<()> {
         let Some(planned) = &self.plan.cgroup else { return Ok(()) };
         let cgroup = Cgroup::new(planned.dirs.clone());
-        let created = cgroup.create(&crate::cgroup::NeededControllers::new())?;
+        let limits = self.plan.host.iter().find_map(|step| match &step.op {
+            HostOp::ApplyLimits { limits } => Some(limits),
+            _ => None,
+        });
+        let needed = limits.map(|limits| limits.needed_controllers(&planned.dirs)).unwrap_or_default();
+        let created = cgroup.create(&needed)?;
         self.made.cgroup = Some((cgroup, created));
         Ok(())
     }
