@@ -83,6 +83,8 @@ pub(crate) struct Init {
     /// A procfs that nothing is mounted over.
     proc: Option<Fd>,
     executable: exec::Executable,
+    /// Signals that end a waiting container: opened before limits are set, which may allow no more fds.
+    ending: Option<Fd>,
 }
 
 impl Init {
@@ -99,6 +101,7 @@ impl Init {
             mask: mask::Masks::default(),
             proc: None,
             executable: exec::Executable::none(),
+            ending: None,
         }
     }
 
@@ -147,7 +150,12 @@ pub(crate) fn perform(init: &mut Init, op: Op<'static>, rest: &PlanReader<'stati
             init.close_kept();
             crate::launcher::clone_init(&init.conversation, namespaces, init.slot(cgroup)?)
         }
-        Op::Barrier { barrier } => init.conversation.wait_at(barrier),
+        Op::Barrier { barrier } => {
+            if barrier == Barrier::Ready as u32 {
+                init.ending = Some(wait::open_ending()?);
+            }
+            init.conversation.wait_at(barrier)
+        }
         Op::SetDumpable { value } => process::set_dumpable(value),
         Op::BecomeRoot { drop_groups } => ids::become_root(drop_groups),
         Op::TimeOffsets { offsets } => process::write_time_offsets(offsets),
@@ -199,7 +207,11 @@ pub(crate) fn perform(init: &mut Init, op: Op<'static>, rest: &PlanReader<'stati
         Op::FindExecutable { name, search } => exec::find(&mut init.executable, name, search, rest),
         Op::AwaitStart { fifo, answer } => {
             let (fifo, answer) = (init.slot(fifo)?, init.slot(answer)?);
-            wait::await_start(&mut init.conversation, fifo, answer)
+            let ending = match init.ending.take() {
+                Some(ending) => ending,
+                None => wait::open_ending()?,
+            };
+            wait::await_start(&mut init.conversation, &ending, fifo, answer)
         }
         Op::NoNewPrivileges {} => process::set_no_new_privileges(),
         Op::Exec { .. } => exec::exec(init, &op),

@@ -4,7 +4,7 @@ use super::{At, Failure};
 use crate::{
     conversation::Conversation,
     sys::{
-        Errno, RawFd, file, process,
+        Errno, Fd, RawFd, file, process,
         signal::{self, POLLIN, PollFd, SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM},
     },
     wire::message::{Barrier, Detail, Kind, StartRecord},
@@ -13,13 +13,18 @@ use crate::{
 /// Signals that end a created container: a PID 1 with default dispositions would not see them.
 const ENDING: u64 = signal::bit(SIGTERM) | signal::bit(SIGINT) | signal::bit(SIGHUP) | signal::bit(SIGQUIT);
 
+/// The signals that a waiting init looks for.
+pub(super) fn open_ending() -> Result<Fd, Errno> {
+    signal::signalfd(ENDING | signal::bit(SIGCHLD))
+}
+
 /// The step *AwaitStart*.
 pub(super) fn await_start(
     conversation: &mut Conversation,
+    ending: &Fd,
     fifo: Option<RawFd>,
     answer: Option<RawFd>,
 ) -> Result<(), Failure> {
-    let ending = signal::signalfd(ENDING | signal::bit(SIGCHLD))?;
     let start = fifo.unwrap_or_else(|| conversation.channel());
     loop {
         let mut fds = [PollFd::new(start, POLLIN), PollFd::new(ending.raw(), POLLIN)];

@@ -99,3 +99,24 @@ fn init_ends_with_a_host_that_dies_before_it_is_ready() {
         assert_eq!(running.finish().status, Some(1));
     }
 }
+
+#[test]
+fn limits_that_allow_no_more_fds_do_not_hinder_the_start() {
+    if is_skipped() {
+        return;
+    }
+    let scratch = Scratch::new("limits");
+    let (start, answer) = (fifo(&scratch, "start"), fifo(&scratch, "answer"));
+    let steps = waiting(&scratch, Slot(0), Slot(1));
+    let slots = vec![&start, &answer];
+    let mut running = Start { steps, slots, stop_at: Some(Barrier::Ready), ..Start::default() }.begin();
+    let pid = running.pid.to_string();
+    let limited =
+        std::process::Command::new("prlimit").args(["--pid", &pid, "--nofile=3:3"]).status().unwrap();
+    assert!(limited.success());
+    running.proceed(Barrier::Ready as u32);
+    running.hang_up();
+    let mut writer = fs::File::options().write(true).open(scratch.path("start")).unwrap();
+    writer.write_all(&StartRecord::plain().to_bytes()).unwrap();
+    assert_ran(&running.finish(), "started\n");
+}
