@@ -26,7 +26,10 @@ use crate::{
         Errno, Fd, RawFd,
         file::{self, O_DIRECTORY, O_PATH},
     },
-    wire::{Malformed, Op, PlanReader, Slot, message::Detail},
+    wire::{
+        Malformed, Op, PlanReader, Slot,
+        message::{Barrier, Detail},
+    },
 };
 
 /// Why a step failed.
