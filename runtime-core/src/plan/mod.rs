@@ -45,7 +45,7 @@ use namespaces::Namespaces;
 use process::Environment;
 use step::HookKind;
 
-/// A part of a create: its name, why it is where it is, and what appends its steps.
+/// A part of a create: who does what, why it is where it is, and what appends its steps. The book lists the first two.
 struct Chapter {
     name: &'static str,
     place: &'static str,
@@ -58,10 +58,18 @@ const fn chapter(name: &'static str, place: &'static str, write: fn(&Decisions<'
 
 /// The order of everything.
 const CHAPTERS: &[Chapter] = &[
-    chapter("launch", "what can fail on the host fails before a process exists", start::launch),
-    chapter("close", "nobody in a joined namespace may look into the launcher", start::close_launcher),
     chapter(
-        "launcher's clocks",
+        "host: cgroup, namespaces to join, FIFOs, launcher",
+        "what can fail on the host fails before a process exists",
+        start::launch,
+    ),
+    chapter(
+        "launcher: not dumpable (of a privileged caller)",
+        "nobody in a joined namespace may look into the launcher",
+        start::close_launcher,
+    ),
+    chapter(
+        "launcher: time namespace with its offsets (of a privileged caller)",
         "the offsets are root's to write, and children get the namespace",
         |d, draft| {
             if d.host.credentials.is_privileged() {
@@ -70,98 +78,151 @@ const CHAPTERS: &[Chapter] = &[
         },
     ),
     chapter(
-        "joins",
+        "launcher: existing namespaces, but for a pid namespace that is entered last",
         "what our user namespace owns is joined before another one is entered",
         start::join_namespaces,
     ),
-    chapter("namespaces", "init is the first process in all that is new", start::make_namespaces),
     chapter(
-        "placed",
+        "launcher: new namespaces, by the clone of init",
+        "init is the first process in all that is new",
+        start::make_namespaces,
+    ),
+    chapter(
+        "host, at *placed*: pid saved, id maps, cgroup, `oom_score_adj`",
         "id maps and cgroup are given from outside, before anything depends on them",
         start::place,
     ),
-    chapter("init's clocks", "a plain user may write offsets once the maps are there", |d, draft| {
-        if !d.host.credentials.is_privileged() {
-            kernel_settings::make_time_namespace(d, draft);
-        }
-    }),
-    chapter("root", "files that init makes belong to the container's root", start::become_root),
-    chapter("session", "before a terminal exists that it could control", start::early_session),
-    chapter("keyring", "before anything looks for keys", start::keyring),
-    chapter("names", "as root of the namespaces, before hooks look at them", start::name_host),
-    chapter("rootfs", "propagation first, so that no mount leaks to the host", rootfs::attach),
     chapter(
-        "mounts",
+        "init: time namespace with its offsets (of a plain user)",
+        "a plain user may write offsets once the maps are there",
+        |d, draft| {
+            if !d.host.credentials.is_privileged() {
+                kernel_settings::make_time_namespace(d, draft);
+            }
+        },
+    ),
+    chapter(
+        "init: root of its user namespace, not dumpable, cgroup namespace",
+        "files that init makes belong to the container's root",
+        start::become_root,
+    ),
+    chapter("init: session", "before a terminal exists that it could control", start::early_session),
+    chapter("init: session keyring", "before anything looks for keys", start::keyring),
+    chapter(
+        "init: loopback, host name, domain name",
+        "as root of the namespaces, before hooks look at them",
+        start::name_host,
+    ),
+    chapter(
+        "init: propagation, the rootfs as a mount of its own",
+        "propagation first, so that no mount leaks to the host",
+        rootfs::attach,
+    ),
+    chapter(
+        "init: `mounts`",
         "on the rootfs, while the old /proc is visible: it is the licence for a new one",
         |d, draft| {
             mounts::mount_all(d, draft);
         },
     ),
-    chapter("devices", "after the mounts, for a tmpfs at /dev", devices::make_devices),
-    chapter("mounted", "host hooks want namespaces and mounts made and the old root there", |d, draft| {
-        cgroup::limit(d, Barrier::Mounted, draft);
-        hooks::run_before_pivot(d, draft);
-        if cgroup::limits_at(d.bundle) == Barrier::Mounted
-            && (d.cgroup.is_some() || hooks::has_host_hooks(d.bundle))
-        {
-            draft.barrier(Barrier::Mounted, "limits and hooks of the host come before the change of root");
-        }
-    }),
-    chapter("createContainer", "in the container's namespaces, with programs of the host", |d, draft| {
-        hooks::run_in_container(d, HookKind::CreateContainer, draft);
-    }),
+    chapter("init: devices and links", "after the mounts, for a tmpfs at /dev", devices::make_devices),
     chapter(
-        "sysctl",
+        "host, at *mounted*: limits and device filter, `prestart`, `createRuntime` hooks",
+        "host hooks want namespaces and mounts made and the old root there",
+        |d, draft| {
+            cgroup::limit(d, Barrier::Mounted, draft);
+            hooks::run_before_pivot(d, draft);
+            if cgroup::limits_at(d.bundle) == Barrier::Mounted
+                && (d.cgroup.is_some() || hooks::has_host_hooks(d.bundle))
+            {
+                draft
+                    .barrier(Barrier::Mounted, "limits and hooks of the host come before the change of root");
+            }
+        },
+    ),
+    chapter(
+        "init: `createContainer` hooks",
+        "in the container's namespaces, with programs of the host",
+        |d, draft| {
+            hooks::run_in_container(d, HookKind::CreateContainer, draft);
+        },
+    ),
+    chapter(
+        "init: `linux.sysctl`",
         "after hooks that make network devices, with an unmasked /proc",
         kernel_settings::write_sysctls,
     ),
     chapter(
-        "pid namespace",
+        "launcher: joined pid namespace, for its children",
         "after the last fork in the old one, before capabilities go",
         start::choose_pid_namespace,
     ),
-    chapter("mask", "the host's /dev/null is only here before the change of root", paths::open_mask),
-    chapter("pivot", "nothing of the host is needed any more", rootfs::enter),
-    chapter("terminal", "in the container's own devpts, before paths close", console::open),
-    chapter("working directory", "made before the root becomes read-only", process::make_cwd),
-    chapter("paths", "after everything that is written below them", paths::close_paths),
-    chapter("read-only root", "after everything that is written to it", rootfs::make_readonly),
-    chapter("stdio", "still root, who may give them away", console::own_stdio),
-    chapter("bounding set", "CAP_SETPCAP is still there", |d, draft| {
+    chapter(
+        "init: the host's /dev/null",
+        "the host's /dev/null is only here before the change of root",
+        paths::open_mask,
+    ),
+    chapter(
+        "init: change of root, propagation of the root mount",
+        "nothing of the host is needed any more",
+        rootfs::enter,
+    ),
+    chapter("init: terminal", "in the container's own devpts, before paths close", console::open),
+    chapter("init: `process.cwd` made", "made before the root becomes read-only", process::make_cwd),
+    chapter(
+        "init: read-only and masked paths",
+        "after everything that is written below them",
+        paths::close_paths,
+    ),
+    chapter("init: read-only root", "after everything that is written to it", rootfs::make_readonly),
+    chapter("init: owner of stdin, stdout, stderr", "still root, who may give them away", console::own_stdio),
+    chapter("init: bounding set", "CAP_SETPCAP is still there", |d, draft| {
         capabilities::bounding_set(d.sets, draft)
     }),
     chapter(
-        "user",
+        "init: groups, ids, umask",
         "groups before gid before uid, each with the rights to change the next",
         process::set_user,
     ),
-    chapter("chdir", "as the user, with root's capabilities still effective", process::change_dir),
-    chapter("capabilities", "the last use of the others is done", |d, draft| {
+    chapter(
+        "init: working directory",
+        "as the user, with root's capabilities still effective",
+        process::change_dir,
+    ),
+    chapter("init: the other capability sets", "the last use of the others is done", |d, draft| {
         capabilities::final_sets(d.sets, draft)
     }),
     chapter(
-        "member",
+        "launcher: clone into the joined pid namespace",
         "a joined pid namespace sees a process that has only the container's",
         start::enter_pid_namespace,
     ),
-    chapter("look-up", "with the user's own rights, while create still listens", process::find_executable),
-    chapter("no new privileges", "before hooks run in the container", process::no_new_privileges),
-    chapter("ready", "limits last: none may hit the setting up", |d, draft| {
-        cgroup::limit(d, Barrier::Ready, draft);
-        process::set_rlimits(d, draft);
-        draft.host(
-            step::When::At(Barrier::Ready),
-            step::HostOp::SaveState,
-            step::Why::Always("create is done when the state says so"),
-        );
-        draft.barrier(Barrier::Ready, "init outlives the host from here on");
-    }),
-    chapter("start", "the user decides when", start::await_start),
-    chapter("startContainer", "in the container, directly before the program", |d, draft| {
+    chapter(
+        "init: look-up of `args[0]`",
+        "with the user's own rights, while create still listens",
+        process::find_executable,
+    ),
+    chapter("init: `noNewPrivileges`", "before hooks run in the container", process::no_new_privileges),
+    chapter(
+        "host, at *ready*: limits and device filter without earlier hooks, rlimits, state `created`",
+        "limits last: none may hit the setting up",
+        |d, draft| {
+            cgroup::limit(d, Barrier::Ready, draft);
+            process::set_rlimits(d, draft);
+            draft.host(
+                step::When::At(Barrier::Ready),
+                step::HostOp::SaveState,
+                step::Why::Always("create is done when the state says so"),
+            );
+            draft.barrier(Barrier::Ready, "init outlives the host from here on");
+        },
+    ),
+    chapter("init: start signal", "the user decides when", start::await_start),
+    chapter("init: `startContainer` hooks", "in the container, directly before the program", |d, draft| {
         hooks::run_in_container(d, HookKind::StartContainer, draft);
     }),
-    chapter("program", "the end of init", process::execute),
-    chapter("poststart", "after the program was executed", hooks::run_after_start),
+    chapter("init: `execve`", "the end of init", process::execute),
+    chapter("host: `poststart` hooks", "after the program was executed", hooks::run_after_start),
 ];
 
 /// Slots that are no namespaces.

@@ -159,6 +159,28 @@ fn every_chapter_says_why_it_is_there() {
 }
 
 #[test]
+fn the_book_lists_the_chapters() {
+    let book = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../docs/src/design/order.md");
+    // A crate that was packaged alone has no book.
+    let Ok(text) = std::fs::read_to_string(&book) else { return };
+    let (before, rest) = text.split_once("<!-- chapters").unwrap();
+    let (mark, rest) = rest.split_once("-->\n").unwrap();
+    let (_, after) = rest.split_once("<!-- end of chapters").unwrap();
+    let rows: String = CHAPTERS
+        .iter()
+        .enumerate()
+        .map(|(number, chapter)| format!("| {} | {} | {} |\n", number + 1, chapter.name, chapter.place))
+        .collect();
+    let table = format!("| | who does what | why here |\n| --- | --- | --- |\n{rows}");
+    let expected = format!("{before}<!-- chapters{mark}-->\n{table}<!-- end of chapters{after}");
+    if std::env::var_os("ORLOP_UPDATE_PLANS").is_some() {
+        std::fs::write(&book, &expected).unwrap();
+    }
+    let seen = std::fs::read_to_string(&book).unwrap();
+    assert!(seen == expected, "docs/src/design/order.md differs; ORLOP_UPDATE_PLANS=1 writes it anew");
+}
+
+#[test]
 fn default_configuration_has_its_order() {
     let plan = Case::default().plan().unwrap();
     let mut seen = names(&plan);
