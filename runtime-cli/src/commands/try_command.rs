@@ -114,18 +114,16 @@ fn summary(options: &Options, took: Duration, raw: bool) -> String {
     )
 }
 
-/// Limits need a cgroup, which a plain user seldom has.
+/// Limits need a cgroup, which a plain user seldom has: then they are refused by name.
 fn with_remedy(failure: Failure, options: &Options) -> Failure {
-    let limits = options.limits.names();
-    if limits.is_empty() {
+    let limits = options.limits.names().join(", ");
+    if limits.is_empty() || !failure.line().contains("cgroup") {
         return failure;
     }
-    failure.or_hint(|| {
-        format!(
-            "{} needs a cgroup that this user may write: run it in one that is delegated (systemd-run --user --scope \
-             -p Delegate=yes orlop try …), as root, or without the limit",
-            limits.join(", ")
-        )
+    failure.context(format_args!("{limits} cannot be set without a cgroup of one's own")).or_hint(|| {
+        "run it where a cgroup is delegated (systemd-run --user --scope -p Delegate=yes orlop try ...), as root, or \
+         without the limit"
+            .to_owned()
     })
 }
 
