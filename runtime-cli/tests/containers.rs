@@ -386,11 +386,12 @@ fn all_mount_options_of_features_are_known() {
 #[test]
 fn validate_tells_every_problem_with_its_path() {
     let Some(orlop) = orlop() else { return };
-    let bundle = Bundle::builder().set("/process/cwd", "relative").set("/root/path", "").build();
+    let bundle =
+        Bundle::builder().set("/process/cwd", "relative").set("/linux/maskedPaths/0", "relative").build();
     let path = bundle.path().to_string_lossy().into_owned();
     let output = orlop.call(["validate", &path]);
     assert_eq!(output.code(), 1);
-    for place in ["process.cwd: ", "root.path: "] {
+    for place in ["process.cwd: ", "linux.maskedPaths[0]: "] {
         assert!(output.stdout().lines().any(|line| line.starts_with(place)), "{place}: {}", output.stdout());
     }
     let json: Value =

@@ -34,7 +34,7 @@ fn a_create_killed_at_any_system_call_can_be_deleted() {
         let container = runtime.container(&bundle);
         let created = killed_at(&runtime, call, &container.in_bundle("create", &[]));
         let _state_never_fails_to_answer = container.call("state", &[]);
-        container.delete(&["--force"]).success();
+        drop(container.delete(&["--force"]).success());
         let left = container.leftovers();
         assert!(left.is_empty(), "killed at call {call}: {left:?}");
         if created.code() == 0 {
