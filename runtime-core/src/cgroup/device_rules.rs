@@ -301,8 +301,9 @@ pub(super) mod tests {
     #[test]
     fn default_devices_hold_against_deny_all_but_not_against_rules_that_name_them() {
         use DeviceKind::{Block, Char};
-        // Rules; device; request; granted.
-        let rows: &[(&[&str], (DeviceKind, u32, u32), &str, bool)] = &[
+        /// Rules; device; request; granted.
+        type Row<'a> = (&'a [&'a str], (DeviceKind, u32, u32), &'a str, bool);
+        let rows: &[Row<'_>] = &[
             (&[], (Char, 1, 3), "rw", true),
             (&[], (Char, 10, 229), "rw", false),
             (&[], (Char, 10, 229), "m", true),

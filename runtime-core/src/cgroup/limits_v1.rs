@@ -24,7 +24,6 @@ pub(super) fn convert(resources: &LinuxResources, target: &mut Target<'_>) {
     }
 }
 
-#[expect(deprecated, reason = "the field is still in the specification")]
 fn convert_memory(memory: &LinuxMemory, target: &mut Target<'_>) {
     let limit = memory.limit().unwrap_or(0);
     let swap = memory.swap().unwrap_or(0);

@@ -70,7 +70,6 @@ fn convert_swap(limit: i64, swap: i64, target: &mut Target<'_>) {
 }
 
 /// What v2 does not have: refused where it asks for something, passed over where it says what v2 does anyway.
-#[expect(deprecated, reason = "the field is still in the specification")]
 fn refuse_v1_memory(memory: &LinuxMemory, target: &mut Target<'_>) {
     if memory.kernel().is_some_and(|bytes| bytes > 0) {
         target.warn("memory.kernel", "is ignored: kernels since 5.4 have no such limit of their own");

@@ -15,6 +15,7 @@ mod path;
 mod place;
 mod processes;
 mod remove;
+mod stats;
 
 use std::{collections::BTreeMap, path::PathBuf};
 

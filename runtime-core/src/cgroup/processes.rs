@@ -110,17 +110,23 @@ impl Cgroup {
     /// # Errors
     /// `Timeout` at the deadline; `PermissionDenied`.
     pub(crate) fn kill_all(&self, deadline: Option<Instant>) -> Result<()> {
+        if !self.is_populated()? {
+            // And leaves no mark: on some kernels (6.18) an old cgroup.kill still hits what CLONE_INTO_CGROUP makes.
+            return Ok(());
+        }
         if let CgroupDirs::Unified { .. } = self.dirs {
             let file = self.name().join("cgroup.kill");
             match files::write_raw(CWD, &file, "1") {
                 Ok(()) => return self.wait_empty(deadline),
-                // No such file before 5.14; then an existing cgroup is emptied as on v1.
-                Err(errno) if files::is_gone(errno) => {}
-                // A threaded cgroup cannot be killed as one.
-                Err(Errno::OPNOTSUPP) => {}
+                // No such file before 5.14; OPNOTSUPP: a threaded cgroup cannot be killed as one.
+                Err(Errno::NOENT | Errno::NODEV | Errno::OPNOTSUPP) => {}
                 Err(errno) => return Err(files::cannot_write(&file, "1", errno)),
             }
         }
+        self.kill_by_lists(deadline)
+    }
+
+    fn kill_by_lists(&self, deadline: Option<Instant>) -> Result<()> {
         for _ in 0..KILL_ROUNDS {
             let dying = self.kill_members()?;
             if dying.is_empty() {
@@ -238,5 +244,33 @@ pub(super) fn pause(rounds: &mut u32, deadline: Option<Instant>) -> Result<()> {
             Ok(())
         }
         result => result,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{
+        NeededControllers,
+        tests::{Process, cgroups, soon},
+    };
+
+    #[test]
+    fn what_keeps_forking_is_killed_with_and_without_cgroup_kill() {
+        for cgroup in cgroups("forks") {
+            let _created = cgroup.create(&NeededControllers::new()).unwrap();
+            for by_lists in [true, false] {
+                let mut process = Process::start("read go; echo; while :; do sleep 1000 & sleep 0.005; done");
+                cgroup.place(process.pid()).unwrap();
+                drop(process.0.stdin.take());
+                let mut byte = [0];
+                std::io::Read::read_exact(process.0.stdout.as_mut().unwrap(), &mut byte).unwrap();
+                match by_lists {
+                    true => cgroup.kill_by_lists(soon()).unwrap(),
+                    false => cgroup.kill_all(soon()).unwrap(),
+                }
+                assert!(cgroup.pids().unwrap().is_empty());
+                assert!(!process.0.wait().unwrap().success());
+            }
+        }
     }
 }
