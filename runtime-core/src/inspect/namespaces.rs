@@ -13,7 +13,7 @@ use crate::{
     Bundle, Problem,
     error::errno_text,
     sys::nsfs,
-    validate::{Scope, listed_namespaces, scope_of_sysctl},
+    validate::{Scope, listed_namespaces, namespace_name, scope_of_sysctl},
 };
 
 /// Opens every namespace that is joined by path.
@@ -87,19 +87,11 @@ fn same(namespace: &OwnedFd, entry: &str) -> Result<bool, Errno> {
 }
 
 fn kind_name(kind: u32) -> &'static str {
-    [
-        (LinuxNamespaceType::Mount, "mount"),
-        (LinuxNamespaceType::Cgroup, "cgroup"),
-        (LinuxNamespaceType::Uts, "uts"),
-        (LinuxNamespaceType::Ipc, "ipc"),
-        (LinuxNamespaceType::User, "user"),
-        (LinuxNamespaceType::Pid, "pid"),
-        (LinuxNamespaceType::Network, "network"),
-        (LinuxNamespaceType::Time, "time"),
-    ]
-    .into_iter()
-    .find_map(|(known, name)| (known as u32 == kind).then_some(name))
-    .unwrap_or("foreign")
+    use LinuxNamespaceType::{Cgroup, Ipc, Mount, Network, Pid, Time, User, Uts};
+    [Mount, Cgroup, Uts, Ipc, User, Pid, Network, Time]
+        .into_iter()
+        .find(|known| *known as u32 == kind)
+        .map_or("foreign", namespace_name)
 }
 
 /// Settings of a namespace that turned out to be the caller's own: they would change this host.
@@ -121,10 +113,7 @@ pub(super) fn check_settings_of_own(bundle: &Bundle, joined: &[JoinedNamespace])
             if is_own(kind) {
                 problems.push(Problem::new(
                     format!("linux.sysctl[{key:?}]"),
-                    format!(
-                        "would change this host: the {} namespace is the caller's",
-                        kind_name(kind as u32)
-                    ),
+                    format!("would change this host: the {} namespace is the caller's", namespace_name(kind)),
                 ));
             }
         }

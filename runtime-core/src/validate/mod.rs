@@ -1,9 +1,24 @@
 //! Whether a configuration makes sense: all problems at once, each with its JSON path. Asks neither host nor kernel.
+//! Its form is right already (`bundle`); what depends on this host comes later (`inspect`, `plan`).
 
+mod devices;
+mod hooks;
+mod id_maps;
+mod mounts;
+mod namespaces;
+mod paths;
+mod process;
+mod resources;
+mod root;
 mod sysctl;
+mod unsupported;
+mod version;
 
-use oci_spec::runtime::{LinuxNamespace, LinuxNamespaceType};
+use std::path::Path;
 
+use oci_spec::runtime::{Linux, LinuxNamespace, LinuxNamespaceType};
+
+pub(crate) use namespaces::namespace_name;
 pub(crate) use sysctl::{Scope, scope_of_sysctl};
 
 use crate::{Bundle, Problem};
@@ -14,15 +29,45 @@ pub(crate) fn validate(bundle: &Bundle) -> Vec<Problem> {
 }
 
 /// One per part of config.json, in the order of the specification.
-const SECTIONS: &[fn(&Bundle) -> Vec<Problem>] = &[sysctl::check];
+const SECTIONS: &[fn(&Bundle) -> Vec<Problem>] = &[
+    version::check,
+    root::check,
+    mounts::check,
+    process::check,
+    hooks::check,
+    namespaces::check,
+    id_maps::check,
+    devices::check,
+    resources::check,
+    sysctl::check,
+    paths::check,
+    unsupported::check,
+];
 
 /// `linux.namespaces`.
 pub(crate) fn listed_namespaces(bundle: &Bundle) -> &[LinuxNamespace] {
-    let linux = bundle.spec().linux().as_ref();
-    linux.and_then(|linux| linux.namespaces().as_deref()).unwrap_or_default()
+    linux(bundle).and_then(|linux| linux.namespaces().as_deref()).unwrap_or_default()
 }
 
 /// Whether the container has a namespace of a kind that it does not inherit, new or joined.
 fn has_namespace(bundle: &Bundle, kind: LinuxNamespaceType) -> bool {
     listed_namespaces(bundle).iter().any(|namespace| namespace.typ() == kind)
 }
+
+fn linux(bundle: &Bundle) -> Option<&Linux> {
+    bundle.spec().linux().as_ref()
+}
+
+/// What is wrong with a path that has to be absolute.
+fn why_not_absolute(path: &Path) -> Option<String> {
+    match path {
+        _ if path.as_os_str().is_empty() => Some("must not be empty".to_owned()),
+        _ if path.is_absolute() => None,
+        _ => Some(format!("{} is not an absolute path", path.display())),
+    }
+}
+
+#[cfg(test)]
+mod properties;
+#[cfg(test)]
+mod tests;

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use oci_spec::runtime::LinuxNamespaceType as Kind;
 
-use super::has_namespace;
+use super::{has_namespace, namespace_name};
 use crate::{Bundle, Problem};
 
 /// What a kernel setting belongs to.
@@ -84,12 +84,7 @@ fn why_not(bundle: &Bundle, key: &str) -> Option<String> {
         (Scope::Machine, _) => Some("is a setting of the whole machine, not of a namespace".to_owned()),
         (Scope::Namespace(kind), _) if !has_namespace(bundle, kind) => Some(format!(
             "is a setting of the {} namespace, which the container shares with the host",
-            match kind {
-                Kind::Network => "network",
-                Kind::Ipc => "ipc",
-                Kind::Uts => "uts",
-                _ => "user",
-            }
+            namespace_name(kind)
         )),
         _ => None,
     }

@@ -1,0 +1,14 @@
+//! What this version cannot carry out is refused by name, never skipped: a container that lacks a protection its
+//! configuration asks for is worse than none.
+
+use crate::{Bundle, Problem};
+
+pub(super) fn check(bundle: &Bundle) -> Vec<Problem> {
+    let paths = bundle.fields().unsupported.iter();
+    paths
+        .map(|path| match path.as_str() {
+            "linux.seccomp" => Problem::new(path, "seccomp is not supported by this version of orlop"),
+            _ => Problem::new(path, "is not supported by this version of orlop"),
+        })
+        .collect()
+}
