@@ -131,6 +131,7 @@ impl CreatedCgroup {
     }
 
     /// The directories that were made, parents first.
+    #[cfg(test)]
     pub(crate) fn made(&self) -> &[PathBuf] {
         &self.made
     }

@@ -15,6 +15,7 @@ mod path;
 mod place;
 mod processes;
 mod remove;
+#[allow(dead_code, reason = "for the verbs that report statistics")]
 mod stats;
 
 use std::{collections::BTreeMap, path::PathBuf};
