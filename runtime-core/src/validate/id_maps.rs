@@ -9,6 +9,12 @@ use crate::{Bundle, Problem};
 /// The kernel's limit of lines in a map since 4.15.
 const MAX_LINES: usize = 340;
 
+type FirstId = fn(&LinuxIdMapping) -> u32;
+
+/// Neither inside nor outside may an id be mapped twice.
+const SIDES: [(&str, FirstId); 2] =
+    [("containerID", LinuxIdMapping::container_id), ("hostID", LinuxIdMapping::host_id)];
+
 pub(super) fn check(bundle: &Bundle) -> Vec<Problem> {
     let Some(linux) = linux(bundle) else { return Vec::new() };
     let user = listed_namespaces(bundle).iter().find(|listed| listed.typ() == LinuxNamespaceType::User);
@@ -43,9 +49,7 @@ fn check_map(at: &str, maps: &[LinuxIdMapping]) -> Vec<Problem> {
             problems.push(Problem::new(at(".size"), "must be at least 1"));
             continue;
         }
-        let sides: [(&str, fn(&LinuxIdMapping) -> u32); 2] =
-            [("containerID", LinuxIdMapping::container_id), ("hostID", LinuxIdMapping::host_id)];
-        for (name, first) in sides {
+        for (name, first) in SIDES {
             if first(map).checked_add(map.size()).is_none() {
                 problems.push(Problem::new(at(".size"), format!("with {name} it goes beyond the last id")));
             }
@@ -60,7 +64,7 @@ fn check_map(at: &str, maps: &[LinuxIdMapping]) -> Vec<Problem> {
     problems
 }
 
-fn overlap(first: fn(&LinuxIdMapping) -> u32, a: &LinuxIdMapping, b: &LinuxIdMapping) -> bool {
+fn overlap(first: FirstId, a: &LinuxIdMapping, b: &LinuxIdMapping) -> bool {
     let end = |map: &LinuxIdMapping| u64::from(first(map)) + u64::from(map.size());
     u64::from(first(a)) < end(b) && u64::from(first(b)) < end(a)
 }

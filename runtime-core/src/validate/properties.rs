@@ -125,7 +125,7 @@ fn everything() -> Value {
             "poststart": hooks, "poststop": hooks,
         },
         "linux": {
-            "namespaces": [{"type": "pid", "path": "/a"}, {"type": "user"}, {"type": "time"}],
+            "namespaces": [{"type": "network", "path": "/a"}, {"type": "uts"}, {"type": "user"}, {"type": "time"}],
             "uidMappings": maps,
             "gidMappings": maps,
             "timeOffsets": {"monotonic": {"secs": 1, "nanosecs": 1}},

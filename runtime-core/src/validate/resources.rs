@@ -36,7 +36,6 @@ pub(super) fn check(bundle: &Bundle) -> Vec<Problem> {
     found.into_iter().map(|(at, words)| Problem::new(format!("linux.resources.{at}"), words)).collect()
 }
 
-#[expect(deprecated, reason = "kernel memory has no effect, and still has a form")]
 fn check_memory(memory: &LinuxMemory, found: &mut Found) {
     for (name, value) in [
         ("limit", memory.limit()),
