@@ -183,6 +183,24 @@ fn run_of_a_missing_program_fails_with_the_words_of_engines() {
 }
 
 #[test]
+fn hooks_of_the_host_have_the_umask_of_the_caller() {
+    let Some(orlop) = orlop() else { return };
+    let told = tempfile::NamedTempFile::new().expect("temporary file");
+    let script = format!("umask > {}", told.path().display());
+    let hook = serde_json::json!([{"path": "/bin/sh", "args": ["sh", "-c", script]}]);
+    let own = Command::new("/bin/sh").args(["-c", "umask"]).output().expect("sh").stdout;
+    for kind in ["prestart", "createRuntime", "createContainer", "poststart", "poststop"] {
+        fs::write(told.path(), "").expect("write");
+        let bundle = Bundle::builder()
+            .args([PROBE_PATH, "true"])
+            .edit(|spec| spec["hooks"] = serde_json::json!({kind: hook}))
+            .build();
+        drop(orlop.container(&bundle).run(&[]).success());
+        assert_eq!(fs::read(told.path()).expect("read"), own, "{kind}");
+    }
+}
+
+#[test]
 fn run_detached_returns_and_run_keep_keeps() {
     let Some(orlop) = orlop() else { return };
     let bundle = probe(&["sleep"]);

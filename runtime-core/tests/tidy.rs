@@ -10,9 +10,8 @@ use std::{
 };
 
 /// A module that uses one below it in `lib.rs`, with the reason why it may.
-const EXCEPTIONS: &[(&str, &str, &str)] = &[
-    ("error", "state", "an error of kind `WrongStatus` tells the status (`Status`)"),
-];
+const EXCEPTIONS: &[(&str, &str, &str)] =
+    &[("error", "state", "an error of kind `WrongStatus` tells the status (`Status`)")];
 
 /// The longest source file that still tells one story.
 const MAX_LINES: usize = 500;

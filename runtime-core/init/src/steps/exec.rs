@@ -142,6 +142,10 @@ pub(super) fn exec(init: &mut Init, op: &Op<'static>) -> Result<(), Failure> {
     if ignored_signals != 0 {
         signal::set_dispositions(ignored_signals);
     }
+    if !init.has_own_umask {
+        // Ours is 0, with which a hook's files would be everybody's to write.
+        file::umask(init.umask);
+    }
     init.conversation.send(Message::new(Kind::Executing), None)?;
     signal::set_mask(0);
     let errno = process::execve(init.executable.path(), &args, &env);

@@ -74,8 +74,10 @@ pub(crate) struct Init {
     pub(crate) base: RawFd,
     pub(crate) slots: u32,
     pub(crate) conversation: Conversation,
-    /// umask that the launcher was started with; hooks get it.
+    /// umask that the launcher was started with; hooks get it, of the host and of the container.
     umask: u32,
+    /// Whether a step has given the program a umask of its own.
+    has_own_umask: bool,
     rootfs: Option<Fd>,
     /// Whether the rootfs is the present root.
     is_inside: bool,
@@ -97,6 +99,7 @@ impl Init {
             slots,
             conversation: Conversation::new(base + 1),
             umask,
+            has_own_umask: false,
             rootfs: None,
             is_inside: false,
             may_be_shared: true,
@@ -200,6 +203,7 @@ pub(crate) fn perform(init: &mut Init, op: Op<'static>, rest: &PlanReader<'stati
         Op::SetUser { uid, gid, groups, set_groups, umask } => {
             ids::set_user(uid, gid, set_groups.then_some(&groups))?;
             file::umask(umask);
+            init.has_own_umask = true;
             Ok(())
         }
         Op::Capabilities { effective, permitted, inheritable, ambient } => {
