@@ -193,7 +193,11 @@ impl Runtime {
         }
         let record = prepared.record();
         let entry = self.shared.store.create(&prepared.id)?;
-        let claimed = entry.lock().and_then(|()| entry.save(&record));
+        let claimed = entry.lock().and_then(|()| match entry.is_current() {
+            true => entry.save(&record),
+            // The folder was seen empty before we had the lock: to a delete it is what a killed create left.
+            false => Err(Error::new(ErrorKind::Busy, "container was deleted while it was being created")),
+        });
         if let Err(mut error) = claimed {
             if let Err(failure) = entry.remove() {
                 error.attach_cleanup(failure);

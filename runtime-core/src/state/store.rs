@@ -242,6 +242,10 @@ impl Entry {
         for name in [START_FIFO, ANSWER_FIFO, NEW_STATE, STATE] {
             self.remove_file(name)?;
         }
+        if !self.is_current() {
+            // Gone already, and another container may have taken the id meanwhile.
+            return Ok(());
+        }
         let removed = match rustix::fs::rmdir(&self.path) {
             Err(Errno::NOTEMPTY) => std::fs::remove_dir_all(&self.path),
             result => result.map_err(std::io::Error::from),
@@ -306,10 +310,14 @@ mod tests {
         let again = store.open(&id).unwrap();
         let Loaded::Record(loaded) = again.load().unwrap() else { panic!("no record") };
         assert_eq!(*loaded, record("a"));
-        assert_eq!(store.ids().unwrap(), [id.clone()]);
+        assert_eq!(store.ids().unwrap(), std::slice::from_ref(&id));
         entry.remove().unwrap();
         assert!(!again.is_current());
         assert_eq!(store.open(&id).unwrap_err().kind(), ErrorKind::NotFound);
+        let successor = store.create(&id).unwrap();
+        successor.save(&record("a")).unwrap();
+        again.remove().unwrap();
+        assert!(matches!(successor.load().unwrap(), Loaded::Record(_)), "the id's next container stays");
     }
 
     #[test]
