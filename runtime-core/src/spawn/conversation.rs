@@ -135,7 +135,7 @@ impl Conversation {
                 Receive::Closed => return Ok(Event::Gone),
                 Receive::Empty => {
                     if !self.wait(deadline)? {
-                        return self.last_words();
+                        return self.last_words(deadline);
                     }
                 }
                 Receive::Garbage => {
@@ -173,10 +173,14 @@ impl Conversation {
         }
     }
 
-    /// Init has ended: what it sent before is still there.
-    fn last_words(&mut self) -> Result<Event> {
+    /// Who had the word has ended; what was sent before is still there: init's pidfd from the launcher, or what a
+    /// failed hook printed, and only then the rest.
+    fn last_words(&mut self, deadline: Option<Instant>) -> Result<Event> {
         match self.channel.receive() {
-            Ok(Receive::Record(received)) => Ok(self.take(received)?.unwrap_or(Event::Gone)),
+            Ok(Receive::Record(received)) => match self.take(received)? {
+                Some(event) => Ok(event),
+                None => self.next(deadline),
+            },
             _ => Ok(Event::Gone),
         }
     }
