@@ -47,7 +47,7 @@ pub(super) unsafe fn syscall6(number: usize, args: [usize; 6]) -> isize {
     unsafe {
         asm!(
             "syscall",
-            inlateout("rax") number.cast_signed() => result,
+            inlateout("rax") number as isize => result,
             in("rdi") args[0], in("rsi") args[1], in("rdx") args[2],
             in("r10") args[3], in("r8") args[4], in("r9") args[5],
             lateout("rcx") _, lateout("r11") _,
@@ -69,7 +69,7 @@ pub(super) unsafe fn syscall6(number: usize, args: [usize; 6]) -> isize {
         asm!(
             "svc 0",
             in("x8") number,
-            inlateout("x0") args[0].cast_signed() => result,
+            inlateout("x0") args[0] as isize => result,
             in("x1") args[1], in("x2") args[2], in("x3") args[3], in("x4") args[4], in("x5") args[5],
             options(nostack),
         );
@@ -103,7 +103,7 @@ pub(super) unsafe fn clone_onto_stack(
             "call r12",
             "ud2",
             "2:",
-            inlateout("rax") number.cast_signed() => result,
+            inlateout("rax") number as isize => result,
             in("rdi") args[0], in("rsi") args[1], in("rdx") args[2], in("r10") args[3], in("r8") args[4],
             in("r12") entry, in("r13") data,
             lateout("rcx") _, lateout("r11") _,
@@ -137,7 +137,7 @@ pub(super) unsafe fn clone_onto_stack(
             "brk #1",
             "2:",
             in("x8") number,
-            inlateout("x0") args[0].cast_signed() => result,
+            inlateout("x0") args[0] as isize => result,
             in("x1") args[1], in("x2") args[2], in("x3") args[3], in("x4") args[4],
             in("x9") entry, in("x10") data,
             lateout("x30") _,
