@@ -50,6 +50,7 @@ impl Container {
             record: &record,
             status: Status::Running,
             pid: Some(record.pid),
+            deadline: deadline.instant(),
         };
         let hooks = run_hooks(&self.runtime.shared.launcher, &record.poststart, call);
         hooks.map_err(|mut error| {

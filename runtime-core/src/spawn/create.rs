@@ -88,6 +88,7 @@ impl Creation<'_> {
         self.made.slots.resize_with(self.plan.slots as usize, || None);
         self.run_steps(When::BeforeLaunch)?;
         if let Try::NotBornIn = self.converse()? {
+            self.close_cgroup_dir()?;
             self.plan = self.plan.moved();
             if let Some(mut refused) = self.made.conversation.take() {
                 refused.kill();
@@ -97,6 +98,16 @@ impl Creation<'_> {
             }
         }
         self.finish()
+    }
+
+    /// Init closes the directory that it is born in; one that it is moved into it would keep until the program is
+    /// executed, within reach of a `cwd` or `args[0]` below /proc/self/fd.
+    fn close_cgroup_dir(&mut self) -> Result<()> {
+        let slot = self.plan.host.iter().find_map(|step| match step.op {
+            HostOp::OpenCgroup { slot } => Some(slot),
+            _ => None,
+        });
+        slot.map_or(Ok(()), |slot| self.fill(slot, super::launcher::open_null()?))
     }
 
     fn finish(&mut self) -> Result<Spawned> {
@@ -113,8 +124,17 @@ impl Creation<'_> {
         self.made.conversation = Some(Conversation::new(launched, channel));
         let clone_step = self.plan.clone_step();
         let mut heard_of_init = false;
+        let mut reached = None;
         loop {
-            match self.next_event()? {
+            let event = self.next_event()?;
+            if let Event::Reached { step, .. } | Event::WantTree { step } = event {
+                // What joined an existing pid namespace may be steered by its members: nothing is done for it twice.
+                if reached.is_some_and(|reached| step <= reached) {
+                    return Err(Error::new(ErrorKind::Kernel, format!("init went back to step {step}")));
+                }
+                reached = Some(step);
+            }
+            match event {
                 Event::Reached { step, barrier } => {
                     if step > clone_step {
                         heard_of_init = true;
@@ -276,7 +296,13 @@ impl Creation<'_> {
             HostOp::RunHooks { kind, hooks } => {
                 self.made.hooks_began = true;
                 let pid = Some(self.record.pid);
-                let call = HookCall { kind: *kind, record: &self.record, status: Status::Creating, pid };
+                let call = HookCall {
+                    kind: *kind,
+                    record: &self.record,
+                    status: Status::Creating,
+                    pid,
+                    deadline: self.deadline,
+                };
                 run_hooks(self.launcher, hooks, call)
             }
             HostOp::SaveState => {

@@ -50,6 +50,8 @@ pub(crate) struct HookCall<'a> {
     pub(crate) record: &'a Record,
     pub(crate) status: Status,
     pub(crate) pid: Option<i32>,
+    /// Of the whole command; each hook may have a shorter one.
+    pub(crate) deadline: Option<Instant>,
 }
 
 /// Runs hooks one after the other; the first failure ends it.
@@ -71,12 +73,24 @@ pub(crate) fn run_hooks(launcher: &Launcher, hooks: &[HookRecord], call: HookCal
     })?;
     hooks.iter().enumerate().try_for_each(|(index, hook)| {
         let name = call.kind.name();
-        Running::start(launcher, hook, &record.bundle)
-            .and_then(|running| running.finish(hook, &state))
+        // A time beyond what the clock can tell is no limit.
+        let own = hook.timeout_secs.and_then(|secs| Instant::now().checked_add(Duration::from_secs(secs)));
+        let limit = own.into_iter().chain(call.deadline).min();
+        Running::start(launcher, hook, &record.bundle, limit)
+            .and_then(|running| running.finish(&state, limit))
             .map_err(|error| {
+                let is_over = call.deadline.is_some_and(|deadline| Instant::now() >= deadline);
+                let error = match hook.timeout_secs {
+                    Some(secs) if error.kind() == ErrorKind::Timeout && !is_over => Error::new(
+                        ErrorKind::HookFailed,
+                        format!("hook ran past specified timeout of {secs}.0s"),
+                    ),
+                    _ => error,
+                };
+                let kind = if is_over { ErrorKind::Timeout } else { ErrorKind::HookFailed };
                 error
                     .context(format_args!("error running {name} hook #{index}"))
-                    .with_kind(ErrorKind::HookFailed)
+                    .with_kind(kind)
                     .with_path(&hook.path)
                     .with_config_path(format!("hooks.{name}[{index}]"))
             })
@@ -160,7 +174,7 @@ fn pipe_error(errno: Errno) -> Error {
 }
 
 impl Running {
-    fn start(launcher: &Launcher, hook: &HookRecord, cwd: &Path) -> Result<Self> {
+    fn start(launcher: &Launcher, hook: &HookRecord, cwd: &Path, limit: Option<Instant>) -> Result<Self> {
         let pipe = || rustix::pipe::pipe_with(PipeFlags::CLOEXEC).map_err(pipe_error);
         let ((stdin, our_stdin), (our_stdout, stdout), (our_stderr, stderr)) = (pipe()?, pipe()?, pipe()?);
         for ours in [&our_stdin, &our_stdout, &our_stderr] {
@@ -169,8 +183,7 @@ impl Running {
         let ops = hook_ops(hook, cwd)?;
         let (launched, channel) = launcher.launch(ops.iter(), &Stdio::fds(stdin, stdout, stderr), &[])?;
         let mut conversation = Conversation::new(launched, channel);
-        let deadline = hook.timeout_secs.map(|secs| Instant::now() + Duration::from_secs(secs));
-        let event = conversation.await_exec(deadline);
+        let event = conversation.await_exec(limit);
         match event {
             Ok(Event::Executing) => {}
             Ok(Event::Failed(failure)) => {
@@ -201,19 +214,14 @@ impl Running {
 
     /// Feeds the state, collects output, waits for the end. Pipe ends that a background child has inherited are not
     /// waited for.
-    fn finish(mut self, hook: &HookRecord, state: &[u8]) -> Result<()> {
-        let deadline = hook.timeout_secs.map(|secs| Instant::now() + Duration::from_secs(secs));
+    fn finish(mut self, state: &[u8], limit: Option<Instant>) -> Result<()> {
         let mut rest = state;
         loop {
-            match self.poll(deadline)? {
+            match self.poll(limit)? {
                 Wake::Ended => break,
                 Wake::Timeout => {
                     self.kill_group();
-                    let secs = hook.timeout_secs.unwrap_or_default();
-                    return Err(Error::new(
-                        ErrorKind::HookFailed,
-                        format!("hook ran past specified timeout of {secs}.0s"),
-                    ));
+                    return Err(Error::new(ErrorKind::Timeout, "hook did not end in time"));
                 }
                 Wake::Pipes => {
                     rest = self.feed(rest);
@@ -236,7 +244,7 @@ impl Running {
         ))
     }
 
-    fn poll(&self, deadline: Option<Instant>) -> Result<Wake> {
+    fn poll(&self, limit: Option<Instant>) -> Result<Wake> {
         let mut fds = vec![PollFd::new(&self.pidfd, PollFlags::IN)];
         if let Some(stdin) = &self.stdin {
             fds.push(PollFd::new(stdin, PollFlags::OUT));
@@ -244,7 +252,7 @@ impl Running {
         for pipe in [&self.stdout.pipe, &self.stderr.pipe].into_iter().flatten() {
             fds.push(PollFd::new(pipe, PollFlags::IN));
         }
-        let timeout = deadline.map(crate::sys::timespec_until);
+        let timeout = limit.map(crate::sys::timespec_until);
         loop {
             return match rustix::event::poll(&mut fds, timeout.as_ref()) {
                 Ok(0) => Ok(Wake::Timeout),
@@ -294,7 +302,8 @@ fn write_without_sigpipe(pipe: &OwnedFd, bytes: &[u8]) -> Result<usize, Errno> {
 
 /// Failures of poststop hooks are warnings (runtime.md, Lifecycle, step 13): all of them run.
 pub(crate) fn run_poststop(launcher: &Launcher, record: &Record) {
-    let call = HookCall { kind: HookKind::Poststop, record, status: Status::Stopped, pid: None };
+    let call =
+        HookCall { kind: HookKind::Poststop, record, status: Status::Stopped, pid: None, deadline: None };
     for hook in &record.poststop {
         if let Err(error) = run_hooks(launcher, std::slice::from_ref(hook), call) {
             tracing::warn!(id = record.id, %error, "poststop hook failed");

@@ -54,7 +54,7 @@ fn is_open(fd: BorrowedFd<'_>) -> bool {
     rustix::io::fcntl_getfd(fd).is_ok()
 }
 
-fn open_null() -> Result<OwnedFd> {
+pub(super) fn open_null() -> Result<OwnedFd> {
     rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())
         .map_err(|errno| Error::from_errno("cannot open /dev/null", errno.raw_os_error()))
 }
