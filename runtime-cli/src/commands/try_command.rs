@@ -92,7 +92,7 @@ fn run_in_foreground(launch: Launch<'_>, options: &Options, began: Instant) -> R
         if !options.quiet {
             output::complain(summary(options, began.elapsed(), foreground.has_terminal()));
         }
-        foreground.end_at(options.timeout.map(|timeout| Instant::now() + timeout));
+        foreground.end_at(options.timeout.and_then(|timeout| Instant::now().checked_add(timeout)));
         foreground.wait_for(&launched.container)
     })?;
     drop(foreground);
