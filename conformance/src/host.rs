@@ -15,6 +15,12 @@ pub fn is_root() -> bool {
     rustix::process::geteuid().is_root() && map.split_whitespace().eq(["0", "0", "4294967295"])
 }
 
+/// Whether tests are to take their time: `ORLOP_TEST_LONG=1`.
+#[must_use]
+pub fn is_long() -> bool {
+    std::env::var_os("ORLOP_TEST_LONG").is_some_and(|value| value == "1")
+}
+
 /// How cgroups are mounted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CgroupLayout {
