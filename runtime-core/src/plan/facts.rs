@@ -8,7 +8,16 @@ use crate::state::StartStep;
 /// `CLONE_NEWPID` (clone(2)).
 const CLONE_NEWPID: u32 = 0x2000_0000;
 
+/// Trees that are sent unasked: few enough to lie in a socket's buffer together with their fds.
+const EAGER_TREES_MAX: usize = 64;
+
 impl Plan {
+    /// How many of the trees the host sends before init asks.
+    pub(crate) fn eager_trees(&self) -> u32 {
+        let trees = self.init.iter().filter(|step| step.tree.is_some()).count();
+        u32::try_from(trees.min(EAGER_TREES_MAX)).unwrap_or(0)
+    }
+
     /// Whether init is process 1 of a pid namespace of its own.
     pub(crate) fn own_pid_namespace(&self) -> bool {
         self.init.iter().any(

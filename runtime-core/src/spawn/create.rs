@@ -193,7 +193,7 @@ impl Creation<'_> {
             .collect::<Option<_>>()
             .ok_or_else(|| Error::new(ErrorKind::Kernel, "a slot of the plan was not filled"))?;
         let ops = self.plan.init.iter().map(|step| &step.op);
-        self.launcher.launch(ops, self.stdio, &slots)
+        self.launcher.launch(ops, self.stdio, &slots, self.plan.eager_trees())
     }
 
     fn born_in(&self) -> bool {
@@ -225,6 +225,9 @@ impl Creation<'_> {
         self.record_speaker()?;
         self.run_steps(When::At(barrier))?;
         self.conversation()?.proceed(barrier)?;
+        if barrier == Barrier::Placed {
+            self.send_eager_trees()?;
+        }
         Ok(barrier == Barrier::Ready)
     }
 
@@ -384,6 +387,13 @@ impl Creation<'_> {
             )),
             Err(errno) => Err(failed(errno.raw_os_error())),
         }
+    }
+
+    /// While init makes its first mounts, so that it waits for none of them.
+    fn send_eager_trees(&mut self) -> Result<()> {
+        let steps = self.plan.init.iter().zip(0..).filter(|(step, _)| step.tree.is_some()).map(|(_, at)| at);
+        let first: Vec<u32> = steps.take(self.plan.eager_trees() as usize).collect();
+        first.into_iter().try_for_each(|step| self.send_tree(step))
     }
 
     fn send_tree(&mut self, step: u32) -> Result<()> {

@@ -181,7 +181,7 @@ impl Running {
             rustix::fs::fcntl_setfl(ours, rustix::fs::OFlags::NONBLOCK).map_err(pipe_error)?;
         }
         let ops = hook_ops(hook, cwd)?;
-        let (launched, channel) = launcher.launch(ops.iter(), &Stdio::fds(stdin, stdout, stderr), &[])?;
+        let (launched, channel) = launcher.launch(ops.iter(), &Stdio::fds(stdin, stdout, stderr), &[], 0)?;
         let mut conversation = Conversation::new(launched, channel);
         let event = conversation.await_exec(limit);
         match event {

@@ -173,7 +173,7 @@ pub struct Running {
 impl Start<'_> {
     pub fn begin(self) -> Running {
         assert_eq!(fs::read(PROGRAM).unwrap(), orlop_init::IMAGE);
-        let plan = encode_plan(self.steps.iter(), self.slots.len());
+        let plan = encode_plan(self.steps.iter(), self.slots.len(), 0);
         let plan_path =
             std::env::temp_dir().join(format!("orlop-plan-{}-{:p}", std::process::id(), &raw const plan));
         File::create_new(&plan_path).unwrap().write_all(&plan).unwrap();
