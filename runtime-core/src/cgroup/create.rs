@@ -49,16 +49,6 @@ impl Cgroup {
         }
     }
 
-    /// As `create`, for a container that asks for no cgroup path and no limits and whose caller may lack the
-    /// permission: then None, and the container stays in the caller's cgroup.
-    pub(crate) fn create_if_permitted(&self) -> Result<Option<CreatedCgroup>> {
-        match self.create(&NeededControllers::new()) {
-            Ok(created) => Ok(Some(created)),
-            Err(error) if is_out_of_reach(&error) => Ok(None),
-            Err(error) => Err(error),
-        }
-    }
-
     fn create_into(&self, needed: &NeededControllers, created: &mut CreatedCgroup) -> Result<()> {
         let mut existed = false;
         for dir in self.dirs.all() {
@@ -108,12 +98,6 @@ impl Cgroup {
                 .map_or_else(|| dirs.values().next().cloned().unwrap_or_default(), Path::to_owned),
         }
     }
-}
-
-/// Whether cgroups are denied to the caller altogether: no permission, or a read-only mount.
-fn is_out_of_reach(error: &Error) -> bool {
-    let errnos = [Errno::PERM, Errno::ACCESS, Errno::ROFS].map(Errno::raw_os_error);
-    error.errno().is_some_and(|errno| errnos.contains(&errno))
 }
 
 impl CreatedCgroup {

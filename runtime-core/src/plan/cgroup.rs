@@ -54,6 +54,13 @@ pub(super) fn plan_cgroup(
         return Ok(None);
     };
     let dirs = cgroup_dirs(layout, path.as_deref(), id.as_str())?;
+    let limits = limits(bundle);
+    for problem in limits.problems(&dirs) {
+        draft.problem(problem.config_path, problem.message);
+    }
+    for warning in limits.warnings(&dirs) {
+        draft.warning(warning.config_path, warning.message);
+    }
     Ok(Some(CgroupPlan { dirs, placement: placement(layout, namespaces) }))
 }
 
