@@ -7,7 +7,7 @@ use crate::{
     sys::{
         Errno, RawFd,
         file::{self, AT_FDCWD, O_RDONLY, O_WRONLY},
-        process,
+        process, signal,
     },
     wire::message::Detail,
 };
@@ -56,10 +56,13 @@ pub(super) fn write_time_offsets(offsets: &CStr) -> Result<(), Failure> {
 /// The step *NewSession*. Whoever leads one already has what is wanted.
 pub(super) fn new_session() -> Result<(), Failure> {
     match process::setsid() {
-        Ok(_) => Ok(()),
-        Err(Errno::EPERM) if process::getsid(0)? == process::getpid()? => Ok(()),
-        Err(errno) => Err(errno.into()),
+        Ok(_) => {}
+        Err(Errno::EPERM) if process::getsid(0)? == process::getpid()? => {}
+        Err(errno) => return Err(errno.into()),
     }
+    // What the caller's process group was sent while we were in it would hit the program, which unblocks signals.
+    while signal::take_pending(u64::MAX) {}
+    Ok(())
 }
 
 /// The step *SessionKeyring*.

@@ -41,12 +41,14 @@ pub(crate) fn set_mask(blocked: u64) {
     unsafe { syscall4(nr::RT_SIGPROCMASK, SIG_SETMASK, set as usize, 0, SET_SIZE) };
 }
 
-/// Takes a pending signal of the set away, without waiting.
-pub(crate) fn take_pending(set: u64) {
+/// Takes a pending signal of the set away, without waiting. Whether there was one.
+pub(crate) fn take_pending(set: u64) -> bool {
     let no_time = [0u64; 2];
     let set = &raw const set;
     // SAFETY: set and `struct timespec` live during the call. EAGAIN means that none was pending.
-    unsafe { syscall4(nr::RT_SIGTIMEDWAIT, set as usize, 0, no_time.as_ptr() as usize, SET_SIZE) };
+    let taken =
+        unsafe { syscall4(nr::RT_SIGTIMEDWAIT, set as usize, 0, no_time.as_ptr() as usize, SET_SIZE) };
+    check(taken).is_ok()
 }
 
 /// `signalfd4(2)` for signals that are blocked.
