@@ -155,7 +155,10 @@ impl Container {
             // A waiting init must see the end of its channel, whatever else holds.
             drop(self.channel.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take());
         }
-        remove::delete(&self.runtime, &self.id, how, deadline)
+        remove::delete(&self.runtime, &self.id, how, deadline)?;
+        // Takes the status of a child nobody waited for: as a zombie it would keep a pid namespace that it joined from
+        // ending, and its pid.
+        self.try_wait().map(drop)
     }
 }
 
