@@ -202,7 +202,7 @@ fn rlimits() -> Json {
 }
 
 /// Open fds with what they lead to; not the one that reads the folder, which has the highest number then.
-fn open_fds() -> Json {
+pub(crate) fn open_fds() -> Json {
     let Ok(folder) = fs::read_dir("/proc/self/fd") else { return Json::Null };
     let mut fds: Vec<i64> =
         folder.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect();

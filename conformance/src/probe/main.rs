@@ -11,6 +11,7 @@
 
 mod facts;
 mod json;
+mod racer;
 mod surroundings;
 mod sys;
 mod verbs;

@@ -11,8 +11,9 @@ use std::{
 };
 
 use crate::{
-    facts::{facts, namespaces, terminal},
+    facts::{facts, namespaces, open_fds, terminal},
     json::Json,
+    racer::race,
     sys,
 };
 
@@ -27,6 +28,7 @@ probe open PATH r|w|rw|dir | mknod PATH c|b|p MAJOR MINOR | connect PATH | acces
 probe kill PID SIGNAL                                    print errno
 probe spawn N | alloc BYTES                              N sleeping children | touch memory; say \"ready\", sleep
 probe notify TEXT                                        send to $NOTIFY_SOCKET
+probe racer CANARY SECRET STOP                           attack all processes until the file STOP is there
 probe each VERB ARG... -- VERB ARG... --                 several, stops at the first that fails
 ";
 
@@ -72,6 +74,7 @@ fn perform(argv: &[String], words: &[&str]) -> io::Result<c_int> {
         ["spawn", count] => spawn(number(count)?),
         ["alloc", bytes] => allocate(bytes.parse().map_err(|_| wrong("a number of bytes"))?),
         ["notify", text] => notify(text),
+        ["racer", canary, secret, stop] => race(canary, secret, stop),
         ["each", rest @ ..] => each(argv, rest),
         _ => {
             io::stderr().write_all(USAGE.as_bytes())?;
@@ -125,6 +128,7 @@ fn tell_facts(argv: &[String], asked: &[&str]) -> io::Result<c_int> {
 
 /// Plays a hook: tells what a hook is given, then ends as asked.
 fn hook(argv: &[String], file: &str, rest: &[&str]) -> io::Result<c_int> {
+    let fds = open_fds();
     let mut stdin = Vec::new();
     io::stdin().read_to_end(&mut stdin)?;
     let env = std::env::vars_os()
@@ -136,6 +140,7 @@ fn hook(argv: &[String], file: &str, rest: &[&str]) -> io::Result<c_int> {
         ("env", Json::list(env)),
         ("cwd", cwd.into()),
         ("namespaces", namespaces()),
+        ("fds", fds),
         ("stdin", String::from_utf8_lossy(&stdin).into_owned().into()),
     ])
     .to_string();
