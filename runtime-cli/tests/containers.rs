@@ -201,6 +201,25 @@ fn hooks_of_the_host_have_the_umask_of_the_caller() {
 }
 
 #[test]
+fn another_users_limits_need_no_right_of_the_caller_but_to_lower() {
+    let Some(orlop) = orlop() else { return };
+    // As in a container that runs containers.
+    let orlop = orlop.wrapped_in(["setpriv", "--bounding-set", "-sys_resource", "--"]);
+    let bundle = |hard: u64| {
+        let limit = serde_json::json!([{"type": "RLIMIT_NOFILE", "soft": 3, "hard": hard}]);
+        let user = serde_json::json!({"uid": 1000, "gid": 1000});
+        let edit = |spec: &mut Value| {
+            spec["process"]["user"] = user;
+            spec["process"]["rlimits"] = limit;
+        };
+        Bundle::builder().args([PROBE_PATH, "true"]).edit(edit).build()
+    };
+    drop(orlop.container(&bundle(7)).run(&[]).success());
+    let message = orlop.container(&bundle(1 << 40)).run(&[]).failure(1);
+    assert!(message.contains("cannot set RLIMIT_NOFILE to 3 of 1099511627776"), "{message}");
+}
+
+#[test]
 fn run_detached_returns_and_run_keep_keeps() {
     let Some(orlop) = orlop() else { return };
     let bundle = probe(&["sleep"]);

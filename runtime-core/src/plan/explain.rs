@@ -9,6 +9,7 @@ use super::{
     Plan, capabilities,
     mounts::propagation_name,
     namespaces::kind_name,
+    process,
     start::kinds,
     step::{HostOp, HostStep, InitStep, Need, When, Why},
 };
@@ -305,6 +306,9 @@ fn describe_process(op: &OwnedOp) -> String {
         }
         Op::FindExecutable { name, .. } => format!("look up {}", words([name])),
         Op::AwaitStart { .. } => "wait for start".to_owned(),
+        Op::Rlimit { resource, soft, hard } => {
+            format!("set {} to {} of {}", process::rlimit_name(*resource), limit(*soft), limit(*hard))
+        }
         Op::NoNewPrivileges {} => "give up gaining privileges".to_owned(),
         Op::Exec { args, home_of: u32::MAX, .. } => format!("execute {}", words(args)),
         Op::Exec { args, home_of, .. } => format!("execute {}, with the HOME of uid {home_of}", words(args)),

@@ -36,6 +36,11 @@ const RLIMITS: [&str; 16] = [
     "RLIMIT_RTTIME",
 ];
 
+/// The name of a limit's number.
+pub(super) fn rlimit_name(resource: u32) -> &'static str {
+    usize::try_from(resource).ok().and_then(|at| RLIMITS.get(at)).copied().unwrap_or("an unknown limit")
+}
+
 /// The environment as the program gets it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Environment {
@@ -150,7 +155,11 @@ pub(super) fn no_new_privileges(decisions: &Decisions<'_>, draft: &mut Draft) {
     }
 }
 
-/// From outside and last: a limit on files or processes must not hit the setting up, and init could not raise one.
+/// Of the capability that prlimit(2) asks for when the target has other ids than the caller.
+const CAP_SYS_RESOURCE: u64 = 1 << 24;
+
+/// Last: a limit on files or processes must not hit the setting up. From outside, where init could not raise one; a
+/// caller that could not either (inside another container) may not touch another user's limits, so there init does it.
 pub(super) fn set_rlimits(decisions: &Decisions<'_>, draft: &mut Draft) {
     for (index, (name, soft, hard)) in decisions.bundle.fields().rlimits.iter().enumerate() {
         let at = format!("process.rlimits[{index}]");
@@ -158,13 +167,14 @@ pub(super) fn set_rlimits(decisions: &Decisions<'_>, draft: &mut Draft) {
             draft.problem(format!("{at}.type"), format!("{name:?} is no resource limit of Linux"));
             continue;
         };
-        let op = HostOp::Rlimit {
-            resource: u32::try_from(resource).unwrap_or(u32::MAX),
-            name: RLIMITS[resource],
-            soft: *soft,
-            hard: *hard,
-        };
-        draft.host(When::At(Barrier::Ready), op, Why::Config(at));
+        let (name, soft, hard) = (RLIMITS[resource], *soft, *hard);
+        let resource = u32::try_from(resource).unwrap_or(u32::MAX);
+        if decisions.host.credentials.effective & CAP_SYS_RESOURCE == 0 {
+            draft.init(OwnedOp::Rlimit { resource, soft, hard }, Why::Config(at));
+        } else {
+            let op = HostOp::Rlimit { resource, name, soft, hard };
+            draft.host(When::At(Barrier::Ready), op, Why::Config(at));
+        }
     }
 }
 

@@ -152,6 +152,7 @@ pub mod nr {
     pub const PIVOT_ROOT: usize = 41;
     pub const PPOLL: usize = 73;
     pub const PRCTL: usize = 167;
+    pub const PRLIMIT64: usize = 261;
     pub const READ: usize = 63;
     pub const READLINKAT: usize = 78;
     pub const RECVMSG: usize = 212;

@@ -132,6 +132,7 @@ pub mod nr {
     pub const PIVOT_ROOT: usize = 155;
     pub const PPOLL: usize = 271;
     pub const PRCTL: usize = 157;
+    pub const PRLIMIT64: usize = 302;
     pub const READ: usize = 0;
     pub const READLINKAT: usize = 267;
     pub const RECVMSG: usize = 47;

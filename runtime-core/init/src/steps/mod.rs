@@ -157,7 +157,7 @@ pub(crate) fn perform(init: &mut Init, op: Op<'static>, rest: &PlanReader<'stati
             crate::launcher::clone_init(&init.conversation, namespaces, init.slot(cgroup)?)
         }
         Op::Barrier { barrier } => {
-            if barrier == Barrier::Ready as u32 {
+            if barrier == Barrier::Ready as u32 && init.ending.is_none() {
                 init.ending = Some(wait::open_ending()?);
             }
             init.conversation.wait_at(barrier)
@@ -221,6 +221,13 @@ pub(crate) fn perform(init: &mut Init, op: Op<'static>, rest: &PlanReader<'stati
             wait::await_start(&mut init.conversation, &ending, fifo, answer)
         }
         Op::NoNewPrivileges {} => process::set_no_new_privileges(),
+        Op::Rlimit { resource, soft, hard } => {
+            if init.ending.is_none() {
+                // Afterwards no fd may be allowed.
+                init.ending = Some(wait::open_ending()?);
+            }
+            Ok(crate::sys::process::set_rlimit(resource, soft, hard)?)
+        }
         Op::Exec { .. } => exec::exec(init, &op),
     }
 }

@@ -3,7 +3,8 @@
 use core::ffi::CStr;
 
 use super::{
-    Errno, Fd, RawFd, arg, check, done, memory::Strings, syscall0, syscall1, syscall2, syscall3, syscall5,
+    Errno, Fd, RawFd, arg, check, done, memory::Strings, syscall0, syscall1, syscall2, syscall3, syscall4,
+    syscall5,
 };
 use crate::arch::nr;
 
@@ -182,6 +183,13 @@ pub(crate) fn get_groups(buffer: &mut [u32]) -> Result<&[u32], Errno> {
 pub(crate) fn prctl(option: i32, a: usize, b: usize) -> Result<usize, Errno> {
     // SAFETY: used for options whose arguments are numbers only.
     check(unsafe { syscall5(nr::PRCTL, arg(option), a, b, 0, 0) })
+}
+
+/// `prlimit64(2)` of this process; `u64::MAX` is no limit.
+pub(crate) fn set_rlimit(resource: u32, soft: u64, hard: u64) -> Result<(), Errno> {
+    let limit = [soft, hard];
+    // SAFETY: the kernel reads a `struct rlimit64`; the old limits are not asked for.
+    done(unsafe { syscall4(nr::PRLIMIT64, 0, resource as usize, limit.as_ptr() as usize, 0) })
 }
 
 /// The sets of `capget(2)` and `capset(2)`.

@@ -408,6 +408,15 @@ ops! {
     }
     /// `PR_SET_NO_NEW_PRIVS`.
     NoNewPrivileges {}
+    /// `prlimit` of itself: only where the host has no right to set another process's limits.
+    Rlimit {
+        /// `RLIMIT_*` by number.
+        resource: u32,
+        /// The soft limit; `u64::MAX`: none.
+        soft: u64,
+        /// The hard limit; `u64::MAX`: none.
+        hard: u64,
+    }
     /// Replaces init by the user's program. Success is told before.
     Exec {
         /// Arguments.

@@ -185,6 +185,9 @@ fn other(op: &OwnedOp, report: &FailureReport<'_>) -> Option<&'static str> {
         }
         (OwnedOp::SetUser { .. }, EINVAL) => "the id is not mapped in the user namespace",
         (OwnedOp::SetUser { .. }, EAGAIN) => "the user has as many processes as its RLIMIT_NPROC allows",
+        (OwnedOp::Rlimit { .. }, EPERM) => {
+            "raising a hard limit needs CAP_SYS_RESOURCE, which the runtime does not have here"
+        }
         (OwnedOp::BoundingSet { .. }, EPERM) => {
             "dropping capabilities needs CAP_SETPCAP, which the runtime does not have"
         }
