@@ -220,6 +220,23 @@ fn another_users_limits_need_no_right_of_the_caller_but_to_lower() {
 }
 
 #[test]
+fn delete_ends_what_outlives_init_in_a_pid_namespace_of_others() {
+    let Some(orlop) = orlop() else { return };
+    for options in [&[][..], &["--force"]] {
+        let bundle = Bundle::builder().args([PROBE_PATH, "spawn", "2"]).without_namespace("pid").build();
+        let container = orlop.container(&bundle);
+        let (created, stdout) = container.create_piped(&[]);
+        drop(created.success());
+        drop(container.start().success());
+        oci_conformance::runtime::read_until(&stdout, "\n", PATIENCE);
+        drop(container.kill("TERM").success());
+        container.wait();
+        drop(container.delete(options).success());
+        assert_eq!(container.leftovers(), Vec::<String>::new());
+    }
+}
+
+#[test]
 fn run_detached_returns_and_run_keep_keeps() {
     let Some(orlop) = orlop() else { return };
     let bundle = probe(&["sleep"]);

@@ -66,11 +66,20 @@ fn try_delete(runtime: &Runtime, id: &ContainerId, how: Delete, deadline: Deadli
         await_end(init.as_fd(), limit)?;
     }
     if let Some(dirs) = record.cgroup.clone() {
-        remove_cgroup(&Cgroup::new(dirs), limit)?;
+        let cgroup = Cgroup::new(dirs);
+        if how == Delete::Force || is_more_than_init(&record) {
+            cgroup.kill_all(Some(limit)).map_err(|error| error.context("unable to destroy container"))?;
+        }
+        remove_cgroup(&cgroup, limit)?;
     }
     run_poststop(&runtime.shared.launcher, &record);
     // Last, so that a delete that is cut short can be repeated.
     entry.remove()
+}
+
+/// Whether processes may outlive init: in a pid namespace of others, or of a create that was killed before it knew init.
+fn is_more_than_init(record: &Record) -> bool {
+    !record.own_pid_namespace || record.pid == 0
 }
 
 fn remove_cgroup(cgroup: &Cgroup, limit: Instant) -> Result<()> {
