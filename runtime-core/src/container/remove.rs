@@ -113,18 +113,21 @@ fn kill_init_of(entry: &Entry) {
 }
 
 /// Takes the lock, but waits no longer than `limit` for a command that holds it.
-fn lock(entry: &Entry, limit: Instant) -> Result<()> {
+pub(super) fn lock(entry: &Entry, limit: Instant) -> Result<()> {
     if entry.try_lock()? {
         return Ok(());
     }
     let waiter = entry.duplicate()?;
     let (sender, receiver) = std::sync::mpsc::channel();
     // flock(2) has no deadline and gives no event: the wait for it is a thread's, on a description that shares the lock.
-    std::thread::spawn(move || {
+    let wait = move || {
         let result = waiter.lock();
         // Nobody listens after the deadline.
         let _late = sender.send(result);
-    });
+    };
+    std::thread::Builder::new()
+        .spawn(wait)
+        .map_err(|source| Error::from_io("cannot make a thread to wait for the container's lock", source))?;
     let left = limit.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
     receiver.recv_timeout(left).map_err(|_| {
         Error::new(ErrorKind::Busy, "another command still works on the container").with_path(entry.path())

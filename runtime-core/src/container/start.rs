@@ -36,7 +36,7 @@ impl Container {
                 (entry, record)
             }
             None => {
-                let (entry, record) = self.load_locked()?;
+                let (entry, record) = self.load_locked(deadline.instant())?;
                 start_by_fifo(&entry, &record, deadline.instant())?;
                 entry.remove_file(START_FIFO)?;
                 entry.remove_file(ANSWER_FIFO)?;
@@ -65,9 +65,13 @@ impl Container {
     }
 
     /// The record as it is once we hold the lock, of a container that may be started.
-    fn load_locked(&self) -> Result<(Entry, Record)> {
+    fn load_locked(&self, deadline: Option<Instant>) -> Result<(Entry, Record)> {
         let (entry, _) = self.load()?;
-        entry.lock()?;
+        match deadline {
+            // Another start holds it while its hooks run.
+            Some(deadline) => remove::lock(&entry, deadline)?,
+            None => entry.lock()?,
+        }
         if !entry.is_current() {
             return Err(Error::new(ErrorKind::NotFound, "container does not exist"));
         }
