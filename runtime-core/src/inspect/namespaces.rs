@@ -46,7 +46,7 @@ fn open_namespace(index: usize, namespace: &LinuxNamespace) -> Result<JoinedName
     let found = nsfs::kind_of(fd.as_fd()).map_err(|errno| failed("cannot tell the type of", errno))?;
     if found != kind {
         return Err(format!(
-            "namespace path {path:?} is a {} namespace, expected {}",
+            "namespace path {path:?} is of type {}, expected {}",
             kind_name(found),
             kind_name(kind)
         ));
@@ -123,6 +123,11 @@ pub(super) fn check_settings_of_own(bundle: &Bundle, joined: &[JoinedNamespace])
 
 #[cfg(test)]
 mod tests {
+    use std::{
+        io::{BufRead, BufReader},
+        process::{Child, Command, Stdio},
+    };
+
     use serde_json::{Value, json};
 
     use super::{check_settings_of_own, open_namespaces};
@@ -154,6 +159,46 @@ mod tests {
         assert_eq!(paths, ["hostname", "linux.sysctl[\"net.core.somaxconn\"]"]);
     }
 
+    /// A process in new user and network namespaces; it ends when its input does. None where nobody may make one.
+    fn process_in_new_namespaces() -> Option<Child> {
+        let mut child = Command::new("unshare")
+            .args(["--user", "--net", "sh", "-c", "echo ready; cat"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .ok()?;
+        let mut line = String::new();
+        BufReader::new(child.stdout.take()?).read_line(&mut line).ok()?;
+        (line == "ready\n").then_some(child)
+    }
+
+    #[test]
+    fn the_owner_of_a_namespace_is_asked_from_the_kernel() {
+        let Some(mut child) = process_in_new_namespaces() else {
+            #[expect(clippy::print_stderr, reason = "a skipped test says so")]
+            {
+                eprintln!("skipped: unshare(1) is missing or may not make a user namespace");
+            }
+            return;
+        };
+        let path = |kind: &str| format!("/proc/{}/ns/{kind}", child.id());
+        let bundle = with_namespaces(json!([
+            {"type": "network", "path": path("net")},
+            {"type": "user", "path": path("user")},
+            {"type": "ipc", "path": path("ipc")},
+        ]));
+        let mut problems = Vec::new();
+        let found = open_namespaces(&bundle, &mut problems);
+        child.stdin.take();
+        child.wait().unwrap();
+        assert_eq!(problems, []);
+        let facts: Vec<_> =
+            found.iter().map(|found| (found.is_own, found.owned_by_callers_user_namespace)).collect();
+        assert_eq!(facts[..2], [(false, false), (false, true)]);
+        assert!(facts[2].0);
+    }
+
     #[test]
     fn what_is_no_such_namespace_is_told_with_its_place() {
         let file = tempfile::NamedTempFile::new().unwrap();
@@ -167,7 +212,7 @@ mod tests {
             ),
             (
                 "/proc/self/ns/ipc",
-                "namespace path \"/proc/self/ns/ipc\" is a ipc namespace, expected network".to_owned(),
+                "namespace path \"/proc/self/ns/ipc\" is of type ipc, expected network".to_owned(),
             ),
             (file.path().to_str().unwrap(), format!("namespace path {:?} is no namespace", file.path())),
             (fifo.to_str().unwrap(), format!("namespace path {fifo:?} is no namespace")),
