@@ -23,26 +23,15 @@ use crate::{
 impl Container {
     /// Starts the program and waits until it was executed; runs `startContainer` and `poststart` hooks.
     ///
-    /// A poststart hook that fails ends the container and deletes it (runtime-spec 1.3).
+    /// A hook that fails ends the container and deletes it (runtime-spec 1.3, Lifecycle).
     ///
     /// # Errors
     /// [`ErrorKind::WrongStatus`], [`ErrorKind::ExecFailed`], [`ErrorKind::HookFailed`].
     pub fn start(&self, deadline: Deadline) -> Result<()> {
-        let channel = self.channel.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
-        let (entry, mut record) = match channel {
-            Some(channel) => {
-                let (entry, record) = self.load()?;
-                self.start_on_channel(channel, &record, deadline.instant())?;
-                (entry, record)
-            }
-            None => {
-                let (entry, record) = self.load_locked(deadline.instant())?;
-                start_by_fifo(&entry, &record, deadline.instant())?;
-                entry.remove_file(START_FIFO)?;
-                entry.remove_file(ANSWER_FIFO)?;
-                (entry, record)
-            }
-        };
+        let (entry, mut record) = self.start_program(deadline).map_err(|error| match error.kind() {
+            ErrorKind::HookFailed => self.destroyed_for(error),
+            _ => error,
+        })?;
         record.phase = Phase::Started;
         entry.save(&record)?;
         let call = HookCall {
@@ -53,15 +42,35 @@ impl Container {
             deadline: deadline.instant(),
         };
         let hooks = run_hooks(&self.runtime.shared.launcher, &record.poststart, call);
-        hooks.map_err(|mut error| {
+        hooks.map_err(|error| {
+            // It holds the lock, which the delete takes.
             drop(entry);
-            if let Err(failure) =
-                remove::delete(&self.runtime, &self.id, crate::Delete::Force, Deadline::never())
-            {
-                error.attach_cleanup(failure);
-            }
-            error
+            self.destroyed_for(error)
         })
+    }
+
+    /// Deletes the container for the failure of a hook.
+    fn destroyed_for(&self, mut error: Error) -> Error {
+        let deleted = remove::delete(&self.runtime, &self.id, crate::Delete::Force, Deadline::never());
+        if let Err(failure) = deleted {
+            error.attach_cleanup(failure);
+        }
+        error
+    }
+
+    /// Up to the exec, `startContainer` hooks included. The entry is locked unless this handle alone can start.
+    fn start_program(&self, deadline: Deadline) -> Result<(Entry, Record)> {
+        let channel = self.channel.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
+        if let Some(channel) = channel {
+            let (entry, record) = self.load()?;
+            self.start_on_channel(channel, &record, deadline.instant())?;
+            return Ok((entry, record));
+        }
+        let (entry, record) = self.load_locked(deadline.instant())?;
+        start_by_fifo(&entry, &record, deadline.instant())?;
+        entry.remove_file(START_FIFO)?;
+        entry.remove_file(ANSWER_FIFO)?;
+        Ok((entry, record))
     }
 
     /// The record as it is once we hold the lock, of a container that may be started.
