@@ -7,6 +7,7 @@
 mod created;
 mod fds;
 mod host;
+mod oom;
 mod racer;
 mod rootfs;
 mod support;

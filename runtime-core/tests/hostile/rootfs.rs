@@ -18,8 +18,13 @@ use crate::{
     support::{Canary, Host, SECRET, rounds},
 };
 
-/// Performs `attacks` as the kernel is and, in a thread of its own, without openat2.
+/// Performs `attacks` as the kernel is and, in a thread of its own, without openat2. A harmless container runs in both.
 fn both_ways(attacks: impl Fn() + Sync) {
+    let harmless = TestBundle::builder().name("harmless").args(["/bin/probe", "exit", "7"]).build();
+    let attacks = || {
+        assert_eq!(Host::new().run(&harmless).unwrap().status, ExitStatus::Exited(7));
+        attacks();
+    };
     attacks();
     let hidden = thread::scope(|scope| {
         scope

@@ -107,7 +107,7 @@ pub fn content(file: &mut File) -> String {
 }
 
 /// What the canary's file says.
-pub const SECRET: &str = "the canary is alive";
+pub const SECRET: &str = "the canary is alive\n";
 
 /// A folder of the host that no container may reach, with a file `secret`.
 pub struct Canary {
