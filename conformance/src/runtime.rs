@@ -209,9 +209,7 @@ impl Container<'_> {
     #[must_use]
     pub fn pidfd(&self) -> OwnedFd {
         let state = self.state();
-        let pid = state["pid"].as_i64().and_then(|pid| Pid::from_raw(i32::try_from(pid).ok()?));
-        let Some(pid) = pid else { panic!("no pid in {state}") };
-        pidfd_open(pid, PidfdFlags::empty()).unwrap_or_else(|error| panic!("pidfd of {pid:?}: {error}"))
+        pidfd_of(&state).unwrap_or_else(|| panic!("no living process in {state}"))
     }
 
     /// Waits until the container's process has ended, through its state and a pidfd.
@@ -219,8 +217,11 @@ impl Container<'_> {
     /// # Panics
     /// When it takes longer than the deadline.
     pub fn wait(&self) {
-        if self.state()["status"] != "stopped" {
-            assert!(readable(self.pidfd(), self.runtime.deadline), "{} does not end", self.id);
+        let state = self.state();
+        if state["status"] != "stopped" {
+            // No pidfd: it ended just now.
+            let in_time = pidfd_of(&state).is_none_or(|pidfd| readable(pidfd, self.runtime.deadline));
+            assert!(in_time, "{} does not end", self.id);
         }
     }
 
@@ -287,6 +288,11 @@ impl Output {
         assert_eq!(self.code(), code, "\nstdout: {}\nstderr: {}", self.stdout(), self.stderr());
         self.stderr()
     }
+}
+
+fn pidfd_of(state: &Value) -> Option<OwnedFd> {
+    let pid = Pid::from_raw(i32::try_from(state["pid"].as_i64()?).ok()?)?;
+    pidfd_open(pid, PidfdFlags::empty()).ok()
 }
 
 /// Runs a command with its output in memory files.
