@@ -1,5 +1,7 @@
 //! The library inside a busy program: many threads, a large heap, and nothing of the program changed by any call.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot look at its process fails")]
+
 use std::{
     collections::BTreeMap,
     fs,
