@@ -60,9 +60,7 @@ fn try_delete(runtime: &Runtime, id: &ContainerId, how: Delete, deadline: Deadli
     if let Some(init) = init {
         // ESRCH: it has just ended.
         let _gone = pidfd::send_signal(init.as_fd(), 9);
-        if status == Status::Paused {
-            thaw(&record, limit)?;
-        }
+        thaw_if_frozen(&record, limit)?;
         await_end(init.as_fd(), limit)?;
     }
     if let Some(dirs) = record.cgroup.clone() {
@@ -72,7 +70,7 @@ fn try_delete(runtime: &Runtime, id: &ContainerId, how: Delete, deadline: Deadli
         }
         remove_cgroup(&cgroup, limit)?;
     }
-    run_poststop(&runtime.shared.launcher, &record);
+    run_poststop(&runtime.shared.launcher, &record, deadline.instant());
     // Last, so that a delete that is cut short can be repeated.
     entry.remove()
 }
@@ -88,10 +86,11 @@ fn remove_cgroup(cgroup: &Cgroup, limit: Instant) -> Result<()> {
         .map_err(|error| error.context("unable to destroy container: unable to remove container's cgroup"))
 }
 
-fn thaw(record: &Record, limit: Instant) -> Result<()> {
-    match record.cgroup.clone() {
-        Some(dirs) => Cgroup::new(dirs).thaw(Some(limit)),
-        None => Ok(()),
+/// On v1 a frozen process does not act on SIGKILL.
+fn thaw_if_frozen(record: &Record, limit: Instant) -> Result<()> {
+    match record.cgroup.clone().map(Cgroup::new) {
+        Some(cgroup) if cgroup.is_frozen().unwrap_or(false) => cgroup.thaw(Some(limit)),
+        _ => Ok(()),
     }
 }
 

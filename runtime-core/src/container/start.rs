@@ -58,22 +58,28 @@ impl Container {
         error
     }
 
-    /// Up to the exec, `startContainer` hooks included. The entry is locked unless this handle alone can start.
+    /// Up to the exec, `startContainer` hooks included. The entry is locked.
     fn start_program(&self, deadline: Deadline) -> Result<(Entry, Record)> {
         let channel = self.channel.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
         if let Some(channel) = channel {
-            let (entry, record) = self.load()?;
+            let (entry, record) = self.load_locked(deadline.instant())?;
             self.start_on_channel(channel, &record, deadline.instant())?;
             return Ok((entry, record));
         }
         let (entry, record) = self.load_locked(deadline.instant())?;
-        start_by_fifo(&entry, &record, deadline.instant())?;
+        self.check_startable(&entry, &record)?;
+        start_by_fifo(&entry, &record, deadline.instant()).inspect_err(|error| {
+            // The signal is given and cannot be taken back: what may still come of it must not run unnoticed.
+            if error.kind() == ErrorKind::Timeout {
+                self.kill_init();
+            }
+        })?;
         entry.remove_file(START_FIFO)?;
         entry.remove_file(ANSWER_FIFO)?;
         Ok((entry, record))
     }
 
-    /// The record as it is once we hold the lock, of a container that may be started.
+    /// The record as it is once we hold the lock.
     fn load_locked(&self, deadline: Option<Instant>) -> Result<(Entry, Record)> {
         let (entry, _) = self.load()?;
         match deadline {
@@ -85,9 +91,20 @@ impl Container {
             return Err(Error::new(ErrorKind::NotFound, "container does not exist"));
         }
         let (_, record) = self.load()?;
-        let status = observe(&entry, &record)?.0;
+        Ok((entry, record))
+    }
+
+    fn kill_init(&self) {
+        if let End::Ahead(pidfd) = &self.end {
+            // ESRCH: it has ended.
+            let _gone = sys::pidfd::send_signal(pidfd.as_fd(), 9);
+        }
+    }
+
+    fn check_startable(&self, entry: &Entry, record: &Record) -> Result<()> {
+        let status = observe(entry, record)?.0;
         let refusal = match status {
-            Status::Created => return Ok((entry, record)),
+            Status::Created => return Ok(()),
             Status::Running => "cannot start an already running container",
             Status::Paused => "cannot start a container in the paused state",
             Status::Stopped => "cannot start a container that has stopped",
@@ -109,7 +126,8 @@ impl Container {
         let pidfd = pidfd.map_err(|source| Error::from_io("cannot duplicate a pidfd", source))?;
         let mut conversation = Conversation::resume(Process { pid: self.pid, pidfd }, channel);
         conversation.proceed(Barrier::Start)?;
-        match conversation.await_exec(deadline)? {
+        let event = conversation.await_exec(deadline).inspect_err(|_| self.kill_init())?;
+        match event {
             Event::Executing => Ok(()),
             Event::Failed(failure) => Err(start_failure(record, &failure)),
             Event::Gone => Err(already_dead()),

@@ -3,7 +3,7 @@
 
 use std::{
     os::fd::{AsFd, BorrowedFd, OwnedFd},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use orlop_init::wire::message::{Barrier, Detail, Kind, Message};
@@ -21,6 +21,9 @@ use crate::{
         pidfd::{self, Ended},
     },
 };
+
+/// How long an exit may take between the closing of its fds and its end.
+const EXIT_WAIT: Duration = Duration::from_secs(1);
 
 /// A process of ours by pidfd.
 #[derive(Debug)]
@@ -254,23 +257,38 @@ impl Conversation {
         }
     }
 
+    /// Whether the speaker, whose channel is closed, has ended of itself: an exit closes the channel a little earlier.
+    pub(crate) fn has_ended(&self) -> bool {
+        let ended = |process: &Process| {
+            pidfd::wait_readable(process.pidfd.as_fd(), Some(Instant::now() + EXIT_WAIT)).unwrap_or(false)
+        };
+        self.speaker().is_none_or(ended)
+    }
+
     /// Kills what was started and takes its status. Gives init's end if there was one.
     pub(crate) fn kill(&mut self) -> Option<Ended> {
+        let mut launcher_ended = None;
         // The launcher first: it may be about to make init.
         if let Some(launcher) = self.launcher.take() {
-            // ESRCH: it has ended.
-            let _gone = pidfd::send_signal(launcher.pidfd.as_fd(), 9);
-            pidfd::reap(&launcher.pidfd);
+            launcher_ended = end(&launcher);
             while let Ok(Receive::Record(received)) = self.channel.receive() {
                 if received.message.kind == Kind::Cloned && self.init.is_none() {
                     self.init = received.fd.map(|pidfd| Process { pid: 0, pidfd });
                 }
             }
         }
-        let init = self.init.take()?;
-        let _gone = pidfd::send_signal(init.pidfd.as_fd(), 9);
-        // SIGKILL ends it, frozen or not (a frozen v1 cgroup is thawed by the removal that follows).
-        let ended = pidfd::wait_readable(init.pidfd.as_fd(), Some(Instant::now() + super::KILL_WAIT));
-        ended.unwrap_or(false).then(|| pidfd::status(init.pidfd.as_fd()))
+        match self.init.take() {
+            Some(init) => end(&init),
+            None => launcher_ended,
+        }
     }
+}
+
+/// Kills a process and takes its status.
+fn end(process: &Process) -> Option<Ended> {
+    // ESRCH: it has ended.
+    let _gone = pidfd::send_signal(process.pidfd.as_fd(), 9);
+    // SIGKILL ends it, frozen or not (a frozen v1 cgroup is thawed by the removal that follows).
+    let ended = pidfd::wait_readable(process.pidfd.as_fd(), Some(Instant::now() + super::KILL_WAIT));
+    ended.unwrap_or(false).then(|| pidfd::status(process.pidfd.as_fd()))
 }

@@ -412,7 +412,12 @@ impl Creation<'_> {
     /// How init, or the launcher before it, ended.
     fn end_of_init(&mut self) -> Ended {
         match &mut self.made.conversation {
-            Some(conversation) => conversation.kill().unwrap_or(Ended::Unknown),
+            Some(conversation) if conversation.has_ended() => conversation.kill().unwrap_or(Ended::Unknown),
+            // It lives: the status would be that of our own kill.
+            Some(conversation) => {
+                conversation.kill();
+                Ended::Unknown
+            }
             None => Ended::Unknown,
         }
     }
@@ -451,7 +456,7 @@ impl Creation<'_> {
             }
         }
         if self.made.hooks_began {
-            run_poststop(self.launcher, &self.record);
+            run_poststop(self.launcher, &self.record, self.deadline);
         }
         if let Err(failure) = self.entry.remove() {
             error.attach_cleanup(failure);

@@ -300,10 +300,9 @@ fn write_without_sigpipe(pipe: &OwnedFd, bytes: &[u8]) -> Result<usize, Errno> {
     crate::sys::sigpipe::without(|| rustix::io::write(pipe, bytes))
 }
 
-/// Failures of poststop hooks are warnings (runtime.md, Lifecycle, step 13): all of them run.
-pub(crate) fn run_poststop(launcher: &Launcher, record: &Record) {
-    let call =
-        HookCall { kind: HookKind::Poststop, record, status: Status::Stopped, pid: None, deadline: None };
+/// Failures of poststop hooks are warnings (runtime.md, Lifecycle, step 13): all of them run, none beyond the deadline.
+pub(crate) fn run_poststop(launcher: &Launcher, record: &Record, deadline: Option<Instant>) {
+    let call = HookCall { kind: HookKind::Poststop, record, status: Status::Stopped, pid: None, deadline };
     for hook in &record.poststop {
         if let Err(error) = run_hooks(launcher, std::slice::from_ref(hook), call) {
             tracing::warn!(id = record.id, %error, "poststop hook failed");

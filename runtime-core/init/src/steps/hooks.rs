@@ -109,7 +109,11 @@ fn start(program: &Program<'_>) -> Result<(i32, Fd, Pipes), Errno> {
             // The child does the same; whoever is first. EACCES: it has executed its program already.
             match process::setpgid(pid, pid) {
                 Ok(_) | Err(Errno::EACCES | Errno::ESRCH) => {}
-                Err(errno) => return Err(errno),
+                Err(errno) => {
+                    // The first failure is the one to tell; a child that has ended needs no signal.
+                    let _ended = signal::kill(pid, SIGKILL);
+                    return Err(errno);
+                }
             }
             Ok((pid, pidfd, Pipes { stdin: Some(stdin), output: Some(output), started }))
         }
