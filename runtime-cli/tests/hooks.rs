@@ -246,6 +246,21 @@ fn a_failing_hook_ends_the_container_and_poststop_still_runs() {
 }
 
 #[test]
+fn poststop_follows_hooks_that_init_ran() {
+    skip_unless!(host::is_root(), "root");
+    let orlop = Runtime::new(ORLOP);
+    let hooks = json!({
+        "createContainer": [hook("createContainer", &["exit=3"])],
+        "poststop": [hook("poststop", &[])],
+    });
+    let bundle = bundle().set("/hooks", hooks).build();
+    let container = orlop.container(&bundle);
+    assert!(container.create(&[]).failure(1).contains("createContainer hook #0: exit status 3"));
+    assert_eq!(kinds(&log(&bundle)), ["createContainer", "poststop"]);
+    assert_eq!(container.leftovers(), Vec::<String>::new());
+}
+
+#[test]
 fn a_failing_poststop_hook_is_a_warning_and_the_others_run() {
     skip_unless!(host::is_root(), "root");
     let orlop = Runtime::new(ORLOP);

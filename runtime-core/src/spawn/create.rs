@@ -122,6 +122,8 @@ impl Creation<'_> {
     fn converse(&mut self) -> Result<Try> {
         let (launched, channel) = self.launch()?;
         self.made.conversation = Some(Conversation::new(launched, channel));
+        // How far init came with its own hooks is not known when it dies.
+        self.made.hooks_began |= self.plan.init.iter().any(|step| matches!(step.op, OwnedOp::Hook { .. }));
         let clone_step = self.plan.clone_step();
         let mut heard_of_init = false;
         let mut reached = None;
