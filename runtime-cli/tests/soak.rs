@@ -9,7 +9,11 @@ use std::{
     time::Duration,
 };
 
-use oci_conformance::{Bundle, PROBE_PATH, Runtime, host, leftovers::leftovers, skip_unless};
+use oci_conformance::{
+    Bundle, PROBE_PATH, Runtime, host,
+    leftovers::{leftovers, remove_cgroups},
+    skip_unless,
+};
 
 const ORLOP: &str = env!("CARGO_BIN_EXE_orlop");
 /// A run takes some milliseconds; on a busy machine, some tens.
@@ -53,12 +57,19 @@ impl<'a> Runs<'a> {
         assert_eq!((output.code(), output.stderr()), (0, String::new()), "run {number}");
     }
 
-    fn check_leftovers(self) {
+    fn check_leftovers(&self) {
         let left = leftovers(&self.name, self.bundle.path(), self.runtime.root());
         assert_eq!(left, Vec::<String>::new());
         let folders = fs::read_dir(self.runtime.root()).map_or(0, Iterator::count);
         assert_eq!(folders, 0, "state folders");
         assert_eq!(children(), Vec::<String>::new(), "processes");
+    }
+}
+
+impl Drop for Runs<'_> {
+    /// What a runtime left is told, but does not stay on the machine.
+    fn drop(&mut self) {
+        remove_cgroups(&self.name);
     }
 }
 
