@@ -27,6 +27,8 @@ pub struct Failure {
     /// What went wrong while cleaning up after it.
     cleanup: Vec<String>,
     code: u8,
+    /// Of a command that only people use: told in paragraphs wherever stderr goes.
+    for_people: bool,
 }
 
 /// What commands return.
@@ -41,6 +43,7 @@ impl Failure {
             hint: None,
             cleanup: Vec::new(),
             code: exit::FAILURE,
+            for_people: false,
         }
     }
 
@@ -65,6 +68,17 @@ impl Failure {
     pub fn or_hint(mut self, hint: impl FnOnce() -> String) -> Self {
         self.hint.get_or_insert_with(hint);
         self
+    }
+
+    /// Of a command that no engine calls.
+    pub fn for_people(mut self) -> Self {
+        self.for_people = true;
+        self
+    }
+
+    /// Whether it is told in paragraphs wherever stderr goes.
+    pub fn is_for_people(&self) -> bool {
+        self.for_people
     }
 
     /// Has an exit code of its own.
@@ -127,6 +141,7 @@ impl From<orlop::Error> for Failure {
             hint: error.hint().map(str::to_owned),
             cleanup: error.cleanup_failures().iter().map(ToString::to_string).collect(),
             code: exit::FAILURE,
+            for_people: false,
         }
     }
 }

@@ -62,7 +62,7 @@ impl Log {
     pub fn error(&self, failure: &Failure) {
         let message = failure.line();
         let line = self.line("error", &message, failure.hint());
-        let for_a_person = std::io::stderr().is_terminal();
+        let for_a_person = failure.is_for_people() || std::io::stderr().is_terminal();
         match &self.file {
             Some(file) => {
                 append(file, &line);

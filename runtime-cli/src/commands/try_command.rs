@@ -51,7 +51,7 @@ fn run(globals: &Globals, args: &Parsed) -> Result<u8> {
         options.command = vec![shell()];
     }
     let outcome = sandbox(globals, &options, began);
-    outcome.map_err(|failure| with_remedy(failure, &options).context("orlop try failed"))
+    outcome.map_err(|failure| with_remedy(failure, &options).context("orlop try failed").for_people())
 }
 
 fn sandbox(globals: &Globals, options: &Options, began: Instant) -> Result<u8> {
