@@ -26,8 +26,12 @@ fn projects() -> Vec<Project> {
         host::skipped("user namespaces");
         return Vec::new();
     }
-    let users: &[u32] = if host::is_root() { &[0, PLAIN] } else { &[PLAIN] };
-    users.iter().map(|uid| Project::of(*uid)).collect()
+    let users = if host::is_root() {
+        vec![0, PLAIN]
+    } else {
+        vec![rustix::process::getuid().as_raw()]
+    };
+    users.into_iter().map(Project::of).collect()
 }
 
 impl Project {

@@ -1,9 +1,9 @@
 //! What later stages ask of a plan.
 
-use orlop_init::wire::{OwnedOp, Slot};
+use orlop_init::wire::{OwnedOp, Slot, message::Barrier};
 
-use super::step::{InitStep, Plan, Why};
-use crate::state::StartStep;
+use super::step::{HostOp, HostStep, InitStep, Need, Plan, When, Why};
+use crate::{cgroup::Placement, state::StartStep};
 
 /// `CLONE_NEWPID` (clone(2)).
 const CLONE_NEWPID: u32 = 0x2000_0000;
@@ -12,6 +12,34 @@ const CLONE_NEWPID: u32 = 0x2000_0000;
 const EAGER_TREES_MAX: usize = 64;
 
 impl Plan {
+    /// Index of the step with which the launcher ends.
+    pub(crate) fn clone_step(&self) -> u32 {
+        let at = self.init.iter().position(|step| matches!(step.op, OwnedOp::Clone { .. }));
+        at.and_then(|at| u32::try_from(at).ok()).unwrap_or(0)
+    }
+
+    /// The same plan with the process moved into its cgroup instead of born there.
+    pub(crate) fn moved(&self) -> Self {
+        let mut plan = self.clone();
+        if let Some(cgroup) = &mut plan.cgroup {
+            cgroup.placement = Placement::Moved;
+        }
+        for step in &mut plan.init {
+            if let OwnedOp::Clone { cgroup, .. } = &mut step.op {
+                *cgroup = Slot::NONE;
+            }
+        }
+        let first = plan.host.iter().position(|step| step.when == When::At(Barrier::Placed));
+        let step = HostStep {
+            when: When::At(Barrier::Placed),
+            op: HostOp::MoveToCgroup,
+            why: Why::Always("the kernel refused CLONE_INTO_CGROUP"),
+            need: Need::Required,
+        };
+        plan.host.insert(first.unwrap_or(plan.host.len()), step);
+        plan
+    }
+
     /// How many of the trees the host sends before init asks.
     pub(crate) fn eager_trees(&self) -> u32 {
         let trees = self.init.iter().filter(|step| step.tree.is_some()).count();

@@ -466,36 +466,6 @@ impl Creation<'_> {
     }
 }
 
-impl Plan {
-    /// Index of the step with which the launcher ends.
-    pub(crate) fn clone_step(&self) -> u32 {
-        let at = self.init.iter().position(|step| matches!(step.op, OwnedOp::Clone { .. }));
-        at.and_then(|at| u32::try_from(at).ok()).unwrap_or(0)
-    }
-
-    /// The same plan with the process moved into its cgroup instead of born there.
-    pub(crate) fn moved(&self) -> Self {
-        let mut plan = self.clone();
-        if let Some(cgroup) = &mut plan.cgroup {
-            cgroup.placement = Placement::Moved;
-        }
-        for step in &mut plan.init {
-            if let OwnedOp::Clone { cgroup, .. } = &mut step.op {
-                *cgroup = Slot::NONE;
-            }
-        }
-        let first = plan.host.iter().position(|step| step.when == When::At(Barrier::Placed));
-        let step = HostStep {
-            when: When::At(Barrier::Placed),
-            op: HostOp::MoveToCgroup,
-            why: plan::step::Why::Always("the kernel refused CLONE_INTO_CGROUP"),
-            need: Need::Required,
-        };
-        plan.host.insert(first.unwrap_or(plan.host.len()), step);
-        plan
-    }
-}
-
 /// A failure of init as plans render it.
 impl Failure {
     fn as_report(&self) -> plan::FailureReport<'_> {
