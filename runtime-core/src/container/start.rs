@@ -68,11 +68,15 @@ impl Container {
         }
         let (entry, record) = self.load_locked(deadline.instant())?;
         self.check_startable(&entry, &record)?;
-        start_by_fifo(&entry, &record, deadline.instant()).inspect_err(|error| {
+        start_by_fifo(&entry, &record, deadline.instant()).map_err(|error| match error.kind() {
             // The signal is given and cannot be taken back: what may still come of it must not run unnoticed.
-            if error.kind() == ErrorKind::Timeout {
+            ErrorKind::Timeout => {
                 self.kill_init();
+                error
             }
+            // Init let go of the FIFOs since we looked: a start that was killed half-way may have been heard.
+            ErrorKind::WrongStatus => self.check_startable(&entry, &record).err().unwrap_or(error),
+            _ => error,
         })?;
         entry.remove_file(START_FIFO)?;
         entry.remove_file(ANSWER_FIFO)?;
