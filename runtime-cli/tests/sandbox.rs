@@ -26,11 +26,7 @@ fn projects() -> Vec<Project> {
         host::skipped("user namespaces");
         return Vec::new();
     }
-    let users = if host::is_root() {
-        vec![0, PLAIN]
-    } else {
-        vec![rustix::process::getuid().as_raw()]
-    };
+    let users = if host::is_root() { vec![0, PLAIN] } else { vec![rustix::process::getuid().as_raw()] };
     users.into_iter().map(Project::of).collect()
 }
 

@@ -155,6 +155,10 @@ fn start_by_fifo(entry: &Entry, record: &Record, deadline: Option<Instant>) -> R
         ),
     };
     let answer = entry.open_fifo(ANSWER_FIFO, false).map_err(|errno| fifo_error(ANSWER_FIFO, errno))?;
+    // A reader that opened a FIFO without any writer sees no end until a writer has come and gone (fifo_open in the
+    // kernel's fs/pipe.c). Init may have let go of this one already and still hold the other: an exec closes them one
+    // after the other. So we are that writer.
+    drop(entry.open_fifo(ANSWER_FIFO, true).map_err(|errno| fifo_error(ANSWER_FIFO, errno))?);
     let start = entry.open_fifo(START_FIFO, true).map_err(|errno| fifo_error(START_FIFO, errno))?;
     let bytes = StartRecord::plain().to_bytes();
     sys::sigpipe::without(|| rustix::io::write(&start, &bytes)).map_err(|errno| match errno {
