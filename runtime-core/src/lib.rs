@@ -37,3 +37,9 @@ pub use container::{Container, Created, Prepared, Runtime, RuntimeBuilder};
 pub use error::{Error, ErrorKind, Problem, Result};
 pub use options::{CreateOptions, Deadline, Delete, ExitStatus, KillScope, Stdio};
 pub use state::{ContainerId, ContainerState, Status};
+
+/// Names of all capabilities that this build knows, by number (capabilities(7)).
+#[must_use]
+pub const fn capability_names() -> &'static [&'static str] {
+    &plan::CAPABILITY_NAMES
+}

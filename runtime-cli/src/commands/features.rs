@@ -95,51 +95,6 @@ const MOUNT_OPTIONS: &[&str] = &[
     "unbindable",
 ];
 
-/// By number (capabilities(7)).
-const CAPABILITIES: &[&str] = &[
-    "CAP_CHOWN",
-    "CAP_DAC_OVERRIDE",
-    "CAP_DAC_READ_SEARCH",
-    "CAP_FOWNER",
-    "CAP_FSETID",
-    "CAP_KILL",
-    "CAP_SETGID",
-    "CAP_SETUID",
-    "CAP_SETPCAP",
-    "CAP_LINUX_IMMUTABLE",
-    "CAP_NET_BIND_SERVICE",
-    "CAP_NET_BROADCAST",
-    "CAP_NET_ADMIN",
-    "CAP_NET_RAW",
-    "CAP_IPC_LOCK",
-    "CAP_IPC_OWNER",
-    "CAP_SYS_MODULE",
-    "CAP_SYS_RAWIO",
-    "CAP_SYS_CHROOT",
-    "CAP_SYS_PTRACE",
-    "CAP_SYS_PACCT",
-    "CAP_SYS_ADMIN",
-    "CAP_SYS_BOOT",
-    "CAP_SYS_NICE",
-    "CAP_SYS_RESOURCE",
-    "CAP_SYS_TIME",
-    "CAP_SYS_TTY_CONFIG",
-    "CAP_MKNOD",
-    "CAP_LEASE",
-    "CAP_AUDIT_WRITE",
-    "CAP_AUDIT_CONTROL",
-    "CAP_SETFCAP",
-    "CAP_MAC_OVERRIDE",
-    "CAP_MAC_ADMIN",
-    "CAP_SYSLOG",
-    "CAP_WAKE_ALARM",
-    "CAP_BLOCK_SUSPEND",
-    "CAP_AUDIT_READ",
-    "CAP_PERFMON",
-    "CAP_BPF",
-    "CAP_CHECKPOINT_RESTORE",
-];
-
 fn run(_globals: &Globals, _args: &Parsed) -> Result<u8> {
     let mut text = Vec::new();
     let indent = serde_json::ser::PrettyFormatter::with_indent(b"    ");
@@ -160,7 +115,7 @@ fn document() -> serde_json::Value {
         "mountOptions": MOUNT_OPTIONS,
         "linux": {
             "namespaces": NAMESPACES,
-            "capabilities": CAPABILITIES,
+            "capabilities": orlop::capability_names(),
             "cgroup": { "v1": true, "v2": true, "systemd": false, "systemdUser": false, "rdma": false },
             "seccomp": off,
             "apparmor": off,
@@ -180,11 +135,11 @@ fn document() -> serde_json::Value {
 
 #[cfg(test)]
 mod tests {
-    use super::{CAPABILITIES, MOUNT_OPTIONS};
+    use super::MOUNT_OPTIONS;
 
     #[test]
     fn mount_options_are_sorted_and_capabilities_complete() {
         assert!(MOUNT_OPTIONS.is_sorted());
-        assert_eq!(CAPABILITIES.len(), 41);
+        assert_eq!(orlop::capability_names().len(), 41);
     }
 }

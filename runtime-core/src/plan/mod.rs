@@ -29,6 +29,7 @@ mod tests;
 use oci_spec::runtime::{Linux, Mount, Process};
 use orlop_init::wire::{Slot, message::Barrier};
 
+pub(crate) use capabilities::NAMES as CAPABILITY_NAMES;
 pub(crate) use errors::{FailureReport, failure};
 pub(crate) use explain::{describe, describe_host, explain_json, explain_text};
 pub(crate) use hooks::hook_records;
