@@ -22,6 +22,7 @@
 mod error;
 mod options;
 mod sys;
+mod seccomp;
 mod bundle;
 mod host;
 mod cgroup;
