@@ -130,8 +130,6 @@ impl Fields {
         for rule in objects(resources, "devices") {
             drop_if_empty(rule, "type");
         }
-        self.take_unsupported(resources, "rdma", "linux.resources.");
-        self.take_unsupported(resources, "network", "linux.resources.");
     }
 
     /// Takes out a property that this version cannot carry out, and notes it unless it asks for nothing.

@@ -254,8 +254,6 @@ fn fields_that_cannot_be_carried_out_are_noted_unless_they_ask_for_nothing() {
         ("/linux/memoryPolicy", json!({"mode": "MPOL_BIND", "nodes": "0"}), Value::Null),
         ("/linux/intelRdt", json!({"closID": "x"}), json!({})),
         ("/linux/netDevices", json!({"eth0": {"name": ""}, "eth1": {"name": "e"}}), json!({})),
-        ("/linux/resources/rdma", json!({"mlx5": {"hcaHandles": 3}}), json!({})),
-        ("/linux/resources/network", json!({"classID": 3}), json!({"classID": 0, "priorities": []})),
         ("/mounts/0/uidMappings", json!([{"containerID": 0, "hostID": 0, "size": 1}]), json!([])),
     ] {
         let bundle = read(&with(pointer, asking));

@@ -58,6 +58,12 @@ impl Cgroup {
     }
 
     fn write_one(&self, write: &FileWrite) -> Result<()> {
+        self.try_write(write).map_err(|error| {
+            error.with_config_path(&write.config_path).context(format_args!("{}", write.config_path))
+        })
+    }
+
+    fn try_write(&self, write: &FileWrite) -> Result<()> {
         let Some(dir) = self.dir_of(write) else {
             return match write.if_missing {
                 IfMissing::Skip => Ok(()),
@@ -66,7 +72,7 @@ impl Cgroup {
                         "cannot set {}: no cgroup controller {} is mounted",
                         write.file, write.controller
                     );
-                    Err(Error::new(ErrorKind::Unsupported, message).with_config_path(&write.config_path))
+                    Err(Error::new(ErrorKind::Unsupported, message))
                 }
             };
         };
@@ -86,9 +92,7 @@ impl Cgroup {
             }
             (error, _) => error,
         };
-        Err(self
-            .explain(files::cannot_write(&path, value, errno), &dir, errno)
-            .with_config_path(&write.config_path))
+        Err(self.explain(files::cannot_write(&path, value, errno), &dir, errno))
     }
 
     fn dir_of(&self, write: &FileWrite) -> Option<PathBuf> {
@@ -205,7 +209,8 @@ mod tests {
             assert_eq!(v1_value(&cgroup, "cpu", "cpu.cfs_burst_us"), "100");
             let error = cgroup.apply_limits(&limits(r#"{"cpu": {"period": 5}}"#)).unwrap_err();
             assert_eq!(error.config_path(), Some("linux.resources.cpu.period"));
-            assert!(error.to_string().starts_with("cannot write \"5\" to /"), "{error}");
+            let words = error.to_string();
+            assert!(words.starts_with("linux.resources.cpu.period: cannot write \"5\" to /"), "{error}");
             assert!(error.to_string().ends_with("cpu.cfs_period_us: invalid argument"), "{error}");
         }
     }
@@ -224,7 +229,7 @@ mod tests {
                 Limits { unified: [("cgroup.nosuch".into(), "1".into())].into(), ..Limits::default() };
             let error = cgroup.apply_limits(&limits).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Unsupported);
-            assert_eq!(error.config_path(), Some("linux.resources.unified[cgroup.nosuch]"));
+            assert_eq!(error.config_path(), Some("linux.resources.unified[\"cgroup.nosuch\"]"));
         }
     }
 

@@ -223,7 +223,7 @@ fn unavailable(dir: &Path, missing: &NeededControllers, available: &str) -> Erro
     };
     let mut error = Error::new(ErrorKind::Unsupported, message).with_path(dir);
     if let Some(asked) = missing.values().next() {
-        error = error.with_config_path(asked);
+        error = error.with_config_path(asked).context(asked);
     }
     let own = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
     let is_v1 = |line: &str| {

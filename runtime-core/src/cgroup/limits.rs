@@ -193,7 +193,7 @@ fn is_list(text: &str) -> bool {
 fn convert_rdma(resources: &oci_spec::runtime::LinuxResources, target: &mut Target<'_>) {
     let devices: BTreeMap<_, _> = resources.rdma().iter().flatten().collect();
     for (device, limit) in devices {
-        let path = format!("rdma.{device}");
+        let path = format!("rdma[{device:?}]");
         let handles = limit.hca_handles().map(|count| format!(" hca_handle={count}")).unwrap_or_default();
         let objects = limit.hca_objects().map(|count| format!(" hca_object={count}")).unwrap_or_default();
         if handles.is_empty() && objects.is_empty() {
@@ -229,7 +229,7 @@ fn is_page_size(size: &str) -> bool {
 /// Written last, so that they win over converted values. Whatever the key, it is a file of the cgroup itself.
 fn convert_unified(unified: &BTreeMap<String, String>, layout: Layout, target: &mut Target<'_>) {
     for (file, value) in unified {
-        let path = format!("linux.resources.unified[{file}]");
+        let path = format!("linux.resources.unified[{file:?}]");
         let refuse = |message: &str| Problem::new(path.clone(), message);
         let Some((prefix, name)) =
             file.split_once('.').filter(|(prefix, name)| !prefix.is_empty() && !name.is_empty())
@@ -300,12 +300,12 @@ pub(super) mod tests {
             (pages("2M"), Unified, &["!hugepageLimits[0].pageSize"]),
             (unified("pids.max"), Unified, &["pids.max=7"]),
             (unified("pids.max"), Hybrid, &["pids.max=7"]),
-            (unified("pids.max"), Legacy, &["!unified[pids.max]"]),
-            (unified("../pids.max"), Unified, &["!unified[../pids.max]"]),
-            (unified("nested/pids.max"), Unified, &["!unified[nested/pids.max]"]),
-            (unified("pids"), Unified, &["!unified[pids]"]),
-            (unified(""), Unified, &["!unified[]"]),
-            (unified(".."), Unified, &["!unified[..]"]),
+            (unified("pids.max"), Legacy, &[r#"!unified["pids.max"]"#]),
+            (unified("../pids.max"), Unified, &[r#"!unified["../pids.max"]"#]),
+            (unified("nested/pids.max"), Unified, &[r#"!unified["nested/pids.max"]"#]),
+            (unified("pids"), Unified, &[r#"!unified["pids"]"#]),
+            (unified(""), Unified, &[r#"!unified[""]"#]),
+            (unified(".."), Unified, &[r#"!unified[".."]"#]),
         ];
         for (limits, layout, expected) in rows {
             assert_eq!(shown(limits, *layout), *expected, "{limits:?} {layout:?}");
@@ -330,7 +330,7 @@ pub(super) mod tests {
         assert_eq!(needed, ["memory", "misc", "pids"]);
         let hybrid = CgroupDirs::Legacy { dirs: BTreeMap::from([(String::new(), "/c/u/x".into())]) };
         let needed = limits.needed_controllers(&hybrid);
-        assert_eq!(needed.get("pids").map(String::as_str), Some("linux.resources.unified[pids.max]"));
+        assert_eq!(needed.get("pids").map(String::as_str), Some("linux.resources.unified[\"pids.max\"]"));
         assert_eq!(needed.len(), 2);
     }
 
@@ -342,7 +342,7 @@ pub(super) mod tests {
             (r#"{"cpu": {"idle": 2}}"#, &["!cpu.idle"]),
             (r#"{"cpu": {"cpus": "x"}}"#, &["!cpu.cpus"]),
             (r#"{"cpu": {"mems": "0-"}}"#, &["!cpu.mems"]),
-            (r#"{"rdma": {"mlx5_1": {}}}"#, &["!rdma.mlx5_1"]),
+            (r#"{"rdma": {"mlx5_1": {}}}"#, &["!rdma[\"mlx5_1\"]"]),
         ];
         for (json, expected) in rows {
             for layout in [Layout::Unified, Layout::Legacy] {

@@ -64,6 +64,10 @@ fn convert_cpu(cpu: &LinuxCpu, target: &mut Target<'_>) {
     let is_idle = cpu.idle() == Some(1);
     match cpu.shares().filter(|shares| *shares != 0) {
         Some(_) if is_idle => target.warn("cpu.shares", "is ignored: an idle cgroup has the lowest weight"),
+        // The kernel would take the nearest bound in silence (`MIN_SHARES`, `MAX_SHARES` of its scheduler).
+        Some(shares) if !(2..=262_144).contains(&shares) => {
+            target.problem("cpu.shares", format!("{shares} is not within 2 to 262144"));
+        }
         Some(shares) => target.write("cpu.shares", shares, "cpu.shares"),
         None => {}
     }
@@ -225,6 +229,8 @@ mod tests {
                     "cpu.cfs_burst_us=10",
                 ],
             ),
+            (r#"{"cpu": {"shares": 1}}"#, &["!cpu.shares"]),
+            (r#"{"cpu": {"shares": 262145}}"#, &["!cpu.shares"]),
             (r#"{"cpu": {"quota": -5}}"#, &["cpu.cfs_quota_us=-1"]),
             (r#"{"cpu": {"idle": 1, "shares": 2}}"#, &["cpu.idle=1", "?cpu.shares"]),
             (

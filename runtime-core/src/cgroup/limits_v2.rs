@@ -75,7 +75,7 @@ fn refuse_v1_memory(memory: &LinuxMemory, target: &mut Target<'_>) {
         target.warn("memory.kernel", "is ignored: kernels since 5.4 have no such limit of their own");
     }
     if memory.kernel_tcp().is_some_and(|bytes| bytes > 0) {
-        target.problem("memory.kernelTCP", "cgroup v2 has no limit of its own for TCP buffers");
+        target.warn("memory.kernelTCP", "is ignored: cgroup v2 counts TCP buffers as memory");
     }
     if memory.swappiness().is_some() {
         target.problem("memory.swappiness", "cgroup v2 has no swappiness of its own");
@@ -227,7 +227,7 @@ mod tests {
                 &["?memory.kernel", "?memory.useHierarchy"],
             ),
             (r#"{"memory": {"kernel": -1, "kernelTCP": -1, "useHierarchy": true}}"#, &[]),
-            (r#"{"memory": {"kernelTCP": 1}}"#, &["!memory.kernelTCP"]),
+            (r#"{"memory": {"kernelTCP": 1}}"#, &["?memory.kernelTCP"]),
             (r#"{"memory": {"swappiness": 60}}"#, &["!memory.swappiness"]),
             (r#"{"memory": {"disableOOMKiller": true}}"#, &["!memory.disableOOMKiller"]),
             (r#"{"memory": {"disableOOMKiller": false}}"#, &[]),

@@ -188,7 +188,17 @@ fn device_rule(index: usize, rule: &LinuxDeviceCgroup, draft: &mut Draft) -> Dev
         }
     };
     // Engines write −1 for any.
-    let number = |value: Option<i64>| value.and_then(|value| u32::try_from(value).ok());
+    let mut number = |name: &str, value: Option<i64>| {
+        let number = value.filter(|value| *value != -1)?;
+        u32::try_from(number).map_or_else(
+            |_| {
+                draft.problem(format!("{at}.{name}"), format!("{number} is no device number, and -1 is any"));
+                None
+            },
+            Some,
+        )
+    };
+    let (major, minor) = (number("major", rule.major()), number("minor", rule.minor()));
     let access = rule.access().as_deref().unwrap_or_default();
     if let Some(wrong) = access.chars().find(|letter| !"rwm".contains(*letter)) {
         draft.problem(format!("{at}.access"), format!("{wrong:?} is none of r, w, m"));
@@ -200,8 +210,8 @@ fn device_rule(index: usize, rule: &LinuxDeviceCgroup, draft: &mut Draft) -> Dev
     DeviceRule {
         allow: rule.allow(),
         kind,
-        major: number(rule.major()),
-        minor: number(rule.minor()),
+        major,
+        minor,
         access: DeviceAccess { read: has('r'), write: has('w'), mknod: has('m') },
     }
 }
