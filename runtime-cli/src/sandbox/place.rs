@@ -13,6 +13,8 @@ use crate::failure::{Failure, Result};
 /// A name is tried again this often when somebody has it; each has the time in it.
 const TRIES: u32 = 16;
 const ROOTFS: &str = "rootfs";
+/// `TMPFS_MAGIC` of linux/magic.h.
+const TMPFS_MAGIC: u32 = 0x0102_1994;
 
 /// The directory.
 #[derive(Debug)]
@@ -23,15 +25,14 @@ pub struct Place {
 }
 
 impl Place {
-    /// Makes a temporary one.
+    /// Makes a temporary one: where the user's run-time files go, else in memory. On a disk the mount points alone
+    /// may take longer to make and remove than all the rest of a sandbox, and /run is not in memory everywhere.
     pub fn temporary() -> Result<Self> {
-        let parents = [
-            env::var_os("XDG_RUNTIME_DIR").filter(|dir| !dir.is_empty()).map(PathBuf::from),
-            Some("/run".into()),
-        ];
-        let parents = parents.into_iter().flatten().chain([env::temp_dir()]);
+        let runtime_dir = env::var_os("XDG_RUNTIME_DIR").filter(|dir| !dir.is_empty()).map(PathBuf::from);
+        let others: [PathBuf; 3] = ["/run".into(), "/dev/shm".into(), env::temp_dir()];
+        let (in_memory, on_disk): (Vec<_>, Vec<_>) = others.into_iter().partition(|dir| is_in_memory(dir));
         let mut last = None;
-        for parent in parents {
+        for parent in runtime_dir.into_iter().chain(in_memory).chain(on_disk) {
             match make_unique_below(&parent) {
                 Ok(dir) => return Ok(Self { dir, temporary: true }),
                 Err(error) => {
@@ -88,6 +89,11 @@ impl Drop for Place {
             }
         }
     }
+}
+
+fn is_in_memory(dir: &Path) -> bool {
+    // The kernel's magic numbers have 32 bits; f_type is wider on some architectures and signed on others.
+    rustix::fs::statfs(dir).is_ok_and(|status| status.f_type as u32 == TMPFS_MAGIC)
 }
 
 fn make_unique_below(parent: &Path) -> io::Result<PathBuf> {
