@@ -11,7 +11,7 @@ use super::{
     namespaces::kind_name,
     process,
     start::kinds,
-    step::{HostOp, HostStep, InitStep, Need, When, Why},
+    step::{HostOp, HostStep, IdMap, InitStep, MapWriter, Need, When, Why},
 };
 use crate::cgroup::CgroupDirs;
 
@@ -326,6 +326,15 @@ fn barrier_name(barrier: u32) -> &'static str {
     named.into_iter().find(|(known, _)| *known as u32 == barrier).map_or("unknown", |(_, name)| name)
 }
 
+fn id_map(maps: &[IdMap], by: MapWriter, tool: &str) -> String {
+    let map = |map: &IdMap| format!("{}={}+{}", map.container_id, map.host_id, map.size);
+    let maps = maps.iter().map(map).collect::<Vec<_>>().join(",");
+    match by {
+        MapWriter::Host => maps,
+        MapWriter::Tool => format!("{maps} by {tool}"),
+    }
+}
+
 /// What a step of the host does, in words that follow "cannot".
 pub(crate) fn describe_host(step: &HostStep) -> String {
     let show = |path: &Path| path.display().to_string();
@@ -337,14 +346,10 @@ pub(crate) fn describe_host(step: &HostStep) -> String {
         HostOp::OpenCgroup { .. } => "open the cgroup".to_owned(),
         HostOp::MakeStartFifos { .. } => "make the FIFOs for start and its answer".to_owned(),
         HostOp::Launch => "execute the launcher".to_owned(),
-        HostOp::WriteIdMaps { uids, gids, deny_setgroups } => {
-            let maps = |maps: &[super::step::IdMap]| {
-                let map =
-                    |map: &super::step::IdMap| format!("{}={}+{}", map.container_id, map.host_id, map.size);
-                maps.iter().map(map).collect::<Vec<_>>().join(",")
-            };
+        HostOp::WriteIdMaps { uids, gids, deny_setgroups, uids_by, gids_by } => {
+            let (uids, gids) = (id_map(uids, *uids_by, "newuidmap"), id_map(gids, *gids_by, "newgidmap"));
             let groups = if *deny_setgroups { ", without setgroups" } else { "" };
-            format!("write id maps: uids {}, gids {}{groups}", maps(uids), maps(gids))
+            format!("write id maps: uids {uids}, gids {gids}{groups}")
         }
         HostOp::MoveToCgroup => "move the process into the cgroup".to_owned(),
         HostOp::ApplyLimits { .. } => "apply resource limits".to_owned(),

@@ -7,9 +7,13 @@ use super::{
     Decisions,
     draft::Draft,
     namespaces::{Namespaces, flags},
-    step::{HostOp, IdMap, When, Why},
+    step::{HostOp, IdMap, MapWriter, When, Why},
 };
 use crate::host::Credentials;
+
+/// What writing an id map asks for beside one's own id (user_namespaces(7)), as bits.
+const CAP_SETGID: u64 = 1 << 6;
+const CAP_SETUID: u64 = 1 << 7;
 
 /// The container's user namespace.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,6 +28,8 @@ pub(super) enum Users {
         gids: Vec<IdMap>,
         /// A plain user may write a gid map only after giving up `setgroups(2)` (user_namespaces(7)).
         deny_setgroups: bool,
+        uids_by: MapWriter,
+        gids_by: MapWriter,
     },
 }
 
@@ -89,9 +95,21 @@ pub(super) fn plan_users(
             .map(|map| IdMap { container_id: map.container_id(), host_id: map.host_id(), size: map.size() })
             .collect()
     };
-    let gids = map(gids);
-    let is_own_gid = matches!(gids.as_slice(), [one] if one.size == 1 && one.host_id == caller.egid);
-    Users::New { uids: map(uids), gids, deny_setgroups: !caller.is_privileged() && is_own_gid }
+    let (uids, gids) = (map(uids), map(gids));
+    let (uids_by, gids_by) =
+        (writer(&uids, caller.euid, caller, CAP_SETUID), writer(&gids, caller.egid, caller, CAP_SETGID));
+    // newgidmap does so itself where no range of the user's gives the right to set groups.
+    let deny_setgroups = caller.effective & CAP_SETGID == 0 && gids_by == MapWriter::Host;
+    Users::New { uids, gids, deny_setgroups, uids_by, gids_by }
+}
+
+fn writer(maps: &[IdMap], own: u32, caller: &Credentials, capability: u64) -> MapWriter {
+    let is_own = matches!(maps, [one] if one.size == 1 && one.host_id == own);
+    // No map at all is a problem of its own.
+    match is_own || maps.is_empty() || caller.effective & capability != 0 {
+        true => MapWriter::Host,
+        false => MapWriter::Tool,
+    }
 }
 
 /// Container root must exist: it owns what init makes.
@@ -109,7 +127,7 @@ pub(super) fn check_maps(users: &Users, draft: &mut Draft) {
 
 /// The maps are written while init waits at its first barrier: it exists, and has done nothing in the namespace yet.
 pub(super) fn write_maps(decisions: &Decisions<'_>, draft: &mut Draft) {
-    let Users::New { uids, gids, deny_setgroups } = &decisions.users else { return };
-    let op = HostOp::WriteIdMaps { uids: uids.clone(), gids: gids.clone(), deny_setgroups: *deny_setgroups };
+    let Users::New { uids, gids, deny_setgroups, uids_by, gids_by } = decisions.users.clone() else { return };
+    let op = HostOp::WriteIdMaps { uids, gids, deny_setgroups, uids_by, gids_by };
     draft.host(When::At(Barrier::Placed), op, Why::config("linux.uidMappings"));
 }

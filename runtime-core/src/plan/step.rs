@@ -127,6 +127,10 @@ pub enum HostOp {
         gids: Vec<IdMap>,
         /// Write `deny` to setgroups first (a plain user's single id).
         deny_setgroups: bool,
+        /// Who writes uid_map.
+        uids_by: MapWriter,
+        /// Who writes gid_map.
+        gids_by: MapWriter,
     },
     /// Moves init into the cgroup (`cgroup.procs` of each hierarchy).
     MoveToCgroup,
@@ -170,6 +174,15 @@ pub enum HostOp {
     },
     /// Saves `created` (create) or `running` (run) with all that later commands need.
     SaveState,
+}
+
+/// Who writes an id map: the kernel lets a plain user map nothing but the own id (user_namespaces(7)).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MapWriter {
+    /// The runtime itself.
+    Host,
+    /// `newuidmap` or `newgidmap`, which have the rights, and know by /etc/subuid and /etc/subgid what is whose.
+    Tool,
 }
 
 /// One line of an id map.

@@ -15,7 +15,7 @@ use rustix::{
 
 use super::{
     Conversation, Event, Failure, HookCall, KILL_WAIT, Launcher, Process,
-    id_maps::{write_at, write_id_maps},
+    id_maps::{MapCaller, MapKind, Target, write_at},
     run_hooks, run_poststop,
 };
 use crate::{
@@ -284,8 +284,14 @@ impl Creation<'_> {
             }
             // Performed by `converse`; listed for explain.
             HostOp::Launch => Ok(()),
-            HostOp::WriteIdMaps { uids, gids, deny_setgroups } => {
-                write_id_maps(&self.open_proc()?, uids, gids, *deny_setgroups)
+            HostOp::WriteIdMaps { uids, gids, deny_setgroups, uids_by, gids_by } => {
+                let process = Target { proc: &self.open_proc()?, pid: self.record.pid };
+                let caller = MapCaller { launcher: self.launcher, deadline: self.deadline };
+                if *deny_setgroups {
+                    write_at(process.proc, "setgroups", "deny")?;
+                }
+                caller.write_map(&process, MapKind::Uid, uids, *uids_by)?;
+                caller.write_map(&process, MapKind::Gid, gids, *gids_by)
             }
             HostOp::MoveToCgroup => {
                 let pid = self.record.pid;

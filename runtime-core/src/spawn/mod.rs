@@ -7,6 +7,8 @@ mod create;
 mod hooks;
 mod id_maps;
 mod launcher;
+mod program;
+mod subids;
 
 use std::time::Duration;
 

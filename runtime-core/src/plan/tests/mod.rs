@@ -13,7 +13,7 @@ use super::{
     CHAPTERS, FailureReport, Plan, describe, explain_json, explain_text, failure,
     namespaces::flags,
     plan,
-    step::{HostOp, When},
+    step::{HostOp, HostStep, MapWriter, When},
 };
 use crate::{
     Bundle, CreateOptions, ErrorKind, Result,

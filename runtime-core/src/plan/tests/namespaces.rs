@@ -108,6 +108,42 @@ fn a_plain_user_is_closed_after_the_maps() {
 }
 
 #[test]
+fn a_plain_user_has_ranges_written_by_the_tools() {
+    let map = |lines: &[[u32; 3]]| -> Value {
+        lines
+            .iter()
+            .map(|[inside, host, size]| json!({"containerID": inside, "hostID": host, "size": size}))
+            .collect()
+    };
+    let (own, ranges) = (map(&[[0, 1000, 1]]), map(&[[0, 1000, 1], [1, 100_000, 65_536]]));
+    let another = map(&[[0, 1001, 1]]);
+    for (uids, gids, expected) in [
+        (&own, &own, (MapWriter::Host, MapWriter::Host, true)),
+        (&ranges, &ranges, (MapWriter::Tool, MapWriter::Tool, false)),
+        (&ranges, &own, (MapWriter::Tool, MapWriter::Host, true)),
+        (&another, &another, (MapWriter::Tool, MapWriter::Tool, false)),
+    ] {
+        let case = Case::default().plain_user().set("/linux/uidMappings", uids.clone());
+        let plan = case.set("/linux/gidMappings", gids.clone()).plan().unwrap();
+        let written = plan.host.iter().find_map(|step| match step.op {
+            HostOp::WriteIdMaps { uids_by, gids_by, deny_setgroups, .. } => {
+                Some((uids_by, gids_by, deny_setgroups))
+            }
+            _ => None,
+        });
+        assert_eq!(written, Some(expected), "{uids} {gids}");
+        let sets_groups =
+            plan.init.iter().any(|step| matches!(step.op, OwnedOp::SetUser { set_groups: true, .. }));
+        assert_eq!(sets_groups, !expected.2, "{uids} {gids}");
+    }
+    let root = Case::default().user_namespace().plan().unwrap();
+    let by_root = |step: &HostStep| {
+        matches!(step.op, HostOp::WriteIdMaps { uids_by: MapWriter::Host, deny_setgroups: false, .. })
+    };
+    assert!(root.host.iter().any(by_root));
+}
+
+#[test]
 fn a_plain_user_who_asks_for_limits_gets_a_cgroup_without_device_rules() {
     let case = Case::default().plain_user().set("/linux/resources", json!({"pids": {"limit": 5}}));
     let plan = case.plan().unwrap();
