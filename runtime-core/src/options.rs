@@ -172,7 +172,7 @@ impl Default for CreateOptions {
 pub enum KillScope {
     /// Init; SIGKILL without an own pid namespace: all of the cgroup.
     Init,
-    /// `--all`: as `Init`, and success when init is gone (what is left of the cgroup is killed).
+    /// `--all`: every process in the cgroup; success when init is gone (what is left of the cgroup is signalled).
     All,
 }
 

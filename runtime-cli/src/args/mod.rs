@@ -63,6 +63,8 @@ pub enum Arity {
     Exactly(usize),
     /// From the first number to the second.
     Between(usize, usize),
+    /// This many or more.
+    AtLeast(usize),
     /// As many as one likes.
     Any,
 }
@@ -72,7 +74,7 @@ impl Arity {
     pub fn check(self, program: &str, command: &str, count: usize) -> Result<(), String> {
         let (which, number) = match self {
             Self::Exactly(number) if count != number => ("exactly", number),
-            Self::Between(min, _) if count < min => ("a minimum of", min),
+            Self::Between(min, _) | Self::AtLeast(min) if count < min => ("a minimum of", min),
             Self::Between(_, max) if count > max => ("a maximum of", max),
             _ => return Ok(()),
         };

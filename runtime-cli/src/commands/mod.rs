@@ -7,6 +7,9 @@ mod features;
 mod kill;
 mod list;
 mod not_yet;
+mod pause;
+mod ps;
+mod resume;
 mod run;
 mod signal;
 mod spec;
@@ -18,7 +21,7 @@ pub mod version;
 
 use std::ffi::OsString;
 
-pub use delete::PATIENCE as DELETE_PATIENCE;
+pub use delete::PATIENCE;
 pub use version::SPEC as SPEC_VERSION;
 
 use crate::{
@@ -80,8 +83,11 @@ pub const ALL: &[&Command] = &[
     &run::COMMAND,
     &kill::COMMAND,
     &delete::COMMAND,
+    &pause::COMMAND,
+    &resume::COMMAND,
     &state::COMMAND,
     &list::COMMAND,
+    &ps::COMMAND,
     &spec::COMMAND,
     &validate::COMMAND,
     &explain::COMMAND,

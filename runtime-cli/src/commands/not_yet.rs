@@ -2,7 +2,7 @@
 
 use crate::failure::{Failure, Result, exit};
 
-const VERBS: &[&str] = &["checkpoint", "events", "exec", "pause", "ps", "restore", "resume", "update"];
+const VERBS: &[&str] = &["checkpoint", "events", "exec", "restore", "update"];
 
 /// Refuses them.
 pub fn check(verb: &str) -> Result<()> {

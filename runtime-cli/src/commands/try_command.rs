@@ -10,7 +10,7 @@ use std::{
 use orlop::{Bundle, CreateOptions, Deadline, Delete, Runtime};
 use rustix::process::geteuid;
 
-use super::{Command, DELETE_PATIENCE, Group};
+use super::{Command, Group, PATIENCE};
 use crate::{
     args::{Arity, Order, Parsed},
     config_file::write_config,
@@ -96,7 +96,7 @@ fn run_in_foreground(launch: Launch<'_>, options: &Options, began: Instant) -> R
         foreground.wait_for(&launched.container)
     })?;
     drop(foreground);
-    launched.container.delete(Delete::WhenStopped, Deadline::after(DELETE_PATIENCE))?;
+    launched.container.delete(Delete::WhenStopped, Deadline::after(PATIENCE))?;
     Ok(ended)
 }
 

@@ -18,7 +18,7 @@ use orlop::{Bundle, Container, CreateOptions, Deadline, Delete, Runtime, Stdio};
 use self::{inherited_fds::InheritedFds, pid_file::PidFile, socket::FdSocket};
 use crate::{
     args::Parsed,
-    commands::DELETE_PATIENCE,
+    commands::PATIENCE,
     failure::{Failure, Result},
     global::Globals,
 };
@@ -195,7 +195,7 @@ impl Launched {
     }
 
     fn undo(self, mut failure: Failure) -> Failure {
-        let deadline = Deadline::after(DELETE_PATIENCE);
+        let deadline = Deadline::after(PATIENCE);
         let id = self.container.id().as_str();
         if let Err(error) = self.runtime.delete(id, Delete::Force, deadline) {
             failure.attach_cleanup(&Failure::from(error));

@@ -19,7 +19,6 @@ impl Cgroup {
     ///
     /// # Errors
     /// `Timeout`: some process does not freeze (it sits in the kernel); the cgroup is thawed again.
-    #[allow(dead_code, reason = "for the verb that pauses")]
     pub(crate) fn freeze(&self, deadline: Option<Instant>) -> Result<()> {
         self.set_frozen(true, deadline).inspect_err(|_| {
             // The first failure is the result; that thawing fails as well would say nothing new.

@@ -14,11 +14,13 @@ use rustix::{
     event::{PollFd, PollFlags},
     fs::{CWD, Mode, OFlags},
     io::Errno,
-    process::{Pid, PidfdFlags, Signal},
+    process::{Pid, PidfdFlags},
 };
 
 use super::{Cgroup, CgroupDirs, files};
-use crate::{Error, ErrorKind, Result};
+use crate::{Error, ErrorKind, Result, sys::pidfd};
+
+const SIGKILL: i32 = 9;
 
 /// Fds opened at a time for waiting; the others are waited for afterwards.
 const PIDFDS_AT_ONCE: usize = 32;
@@ -126,6 +128,42 @@ impl Cgroup {
         self.kill_by_lists(deadline)
     }
 
+    /// Sends a signal to every process in it and below, to each once: also to those that were forked meanwhile.
+    ///
+    /// # Errors
+    /// `PermissionDenied`; `Busy` when it forks faster than it can be signalled.
+    pub(crate) fn signal_all(&self, signal: i32) -> Result<()> {
+        let mut reached = BTreeSet::new();
+        for _ in 0..KILL_ROUNDS {
+            let pids: Vec<i32> = self.pids()?.into_iter().filter(|pid| !reached.contains(pid)).collect();
+            if pids.is_empty() {
+                return Ok(());
+            }
+            for pids in pids.chunks(PIDFDS_AT_ONCE) {
+                for pidfd in self.open_members(pids)? {
+                    self.send(&pidfd, signal)?;
+                }
+            }
+            reached.extend(pids);
+        }
+        Err(self.forks_too_fast())
+    }
+
+    fn send(&self, pidfd: &OwnedFd, signal: i32) -> Result<()> {
+        match pidfd::send_signal(pidfd.as_fd(), signal) {
+            Ok(()) | Err(Errno::SRCH) => Ok(()),
+            Err(errno) => {
+                let attempted = format!("cannot signal a process of cgroup {}", self.name().display());
+                Err(Error::from_errno(attempted, errno.raw_os_error()))
+            }
+        }
+    }
+
+    fn forks_too_fast(&self) -> Error {
+        let message = format!("cgroup {} forks faster than it can be signalled", self.name().display());
+        Error::new(ErrorKind::Busy, message).with_path(self.name())
+    }
+
     fn kill_by_lists(&self, deadline: Option<Instant>) -> Result<()> {
         for _ in 0..KILL_ROUNDS {
             let dying = self.kill_members()?;
@@ -140,8 +178,7 @@ impl Cgroup {
                 })?;
             }
         }
-        let message = format!("cgroup {} forks faster than it can be killed", self.name().display());
-        Err(Error::new(ErrorKind::Busy, message).with_path(self.name()))
+        Err(self.forks_too_fast())
     }
 
     /// Kills what is listed, held still by the freezer where there is one, so that nothing escapes by forking. Gives
@@ -159,15 +196,7 @@ impl Cgroup {
         let mut killed = Vec::new();
         for pids in self.pids()?.chunks(PIDFDS_AT_ONCE) {
             killed = self.open_members(pids)?;
-            for pidfd in &killed {
-                match rustix::process::pidfd_send_signal(pidfd, Signal::KILL) {
-                    Ok(()) | Err(Errno::SRCH) => {}
-                    Err(errno) => {
-                        let attempted = format!("cannot kill a process of cgroup {}", self.name().display());
-                        return Err(Error::from_errno(attempted, errno.raw_os_error()));
-                    }
-                }
-            }
+            killed.iter().try_for_each(|pidfd| self.send(pidfd, SIGKILL))?;
         }
         Ok(killed)
     }

@@ -3,6 +3,8 @@
 mod handle;
 mod kill;
 mod observe;
+mod pause;
+mod processes;
 mod remove;
 mod runtime;
 mod start;

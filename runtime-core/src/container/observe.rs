@@ -28,7 +28,8 @@ fn is_being_created(entry: &Entry) -> Result<bool> {
     entry.is_locked_by_another()
 }
 
-fn is_frozen(record: &Record) -> bool {
+/// Whether its cgroup was told to freeze.
+pub(super) fn is_frozen(record: &Record) -> bool {
     // A cgroup that is gone is not frozen.
     record.cgroup.clone().is_some_and(|dirs| Cgroup::new(dirs).is_frozen().unwrap_or(false))
 }
