@@ -44,3 +44,9 @@ pub use state::{ContainerId, ContainerState, Status};
 pub const fn capability_names() -> &'static [&'static str] {
     &plan::CAPABILITY_NAMES
 }
+
+/// Modes and flags of `linux.memoryPolicy` that this build knows (set_mempolicy(2)).
+#[must_use]
+pub const fn memory_policy_names() -> (&'static [&'static str], &'static [&'static str]) {
+    (bundle::MEMORY_POLICY_MODES, bundle::MEMORY_POLICY_FLAGS)
+}

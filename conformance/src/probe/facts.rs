@@ -257,13 +257,48 @@ fn scheduler(status: &BTreeMap<String, String>) -> Json {
         (sys::sched_getscheduler(0), sys::getpriority(0, 0), sys::syscall(sys::SYS_IOPRIO_GET, 1, 0))
     };
     let field = |name: &str| status.get(name).map(String::as_str).into();
+    let mut attributes = sys::SchedAttr::default();
+    // SAFETY: the kernel writes at most the size that it is told, which `attributes` has.
+    let known = unsafe {
+        sys::syscall(sys::SYS_SCHED_GETATTR, 0, &raw mut attributes, size_of::<sys::SchedAttr>(), 0)
+    };
+    let attribute =
+        |value: u64| Json::Number(if known == 0 { i64::try_from(value).unwrap_or(-1) } else { -1 });
     Json::object([
         ("policy", policy.into()),
         ("nice", nice.into()),
+        ("priority", attribute(attributes.priority.into())),
+        ("flags", attribute(attributes.flags)),
+        ("runtime", attribute(attributes.runtime)),
+        ("deadline", attribute(attributes.deadline)),
+        ("period", attribute(attributes.period)),
+        ("memory_policy", memory_policy()),
         ("ioprio", Json::Number(io)),
         ("cpus", field("Cpus_allowed_list")),
         ("memory_nodes", field("Mems_allowed_list")),
     ])
+}
+
+/// Mode with its flags, and nodes, of the memory policy.
+fn memory_policy() -> Json {
+    let mut mode: c_int = 0;
+    let mut nodes = [0u64; 16];
+    // SAFETY: the kernel writes a number and 1024 bits.
+    let known = unsafe {
+        sys::syscall(
+            sys::SYS_GET_MEMPOLICY,
+            &raw mut mode,
+            nodes.as_mut_ptr(),
+            1024 as std::ffi::c_long,
+            0,
+            0,
+        )
+    };
+    if known < 0 {
+        return Json::object([("errno", sys::errno(known).into())]);
+    }
+    let is_set = |node: &i32| nodes[*node as usize / 64] >> (node % 64) & 1 != 0;
+    Json::object([("mode", mode.into()), ("nodes", Json::list((0..1024).filter(is_set)))])
 }
 
 /// The session keyring: its id and the kernel's description of it (type;uid;gid;permissions;name).

@@ -22,6 +22,14 @@ pub(crate) const KEY_SPEC_SESSION_KEYRING: c_long = -3;
 pub(crate) const SYS_KEYCTL: c_long = 250;
 #[cfg(target_arch = "x86_64")]
 pub(crate) const SYS_IOPRIO_GET: c_long = 252;
+#[cfg(target_arch = "x86_64")]
+pub(crate) const SYS_SCHED_GETATTR: c_long = 315;
+#[cfg(target_arch = "x86_64")]
+pub(crate) const SYS_GET_MEMPOLICY: c_long = 239;
+#[cfg(not(target_arch = "x86_64"))]
+pub(crate) const SYS_SCHED_GETATTR: c_long = 275;
+#[cfg(not(target_arch = "x86_64"))]
+pub(crate) const SYS_GET_MEMPOLICY: c_long = 236;
 #[cfg(not(target_arch = "x86_64"))]
 pub(crate) const SYS_KEYCTL: c_long = 219;
 #[cfg(not(target_arch = "x86_64"))]
@@ -36,6 +44,20 @@ pub(crate) struct Winsize {
     pub(crate) columns: u16,
     pub(crate) x: u16,
     pub(crate) y: u16,
+}
+
+/// `struct sched_attr` without the clamps.
+#[repr(C)]
+#[derive(Default)]
+pub(crate) struct SchedAttr {
+    pub(crate) size: u32,
+    pub(crate) policy: u32,
+    pub(crate) flags: u64,
+    pub(crate) nice: i32,
+    pub(crate) priority: u32,
+    pub(crate) runtime: u64,
+    pub(crate) deadline: u64,
+    pub(crate) period: u64,
 }
 
 /// `struct ifreq` as far as its flags: the name, then a union of 24 bytes.

@@ -108,6 +108,7 @@ fn run(_globals: &Globals, _args: &Parsed) -> Result<u8> {
 
 fn document() -> serde_json::Value {
     let off = json!({ "enabled": false });
+    let (modes, flags) = orlop::memory_policy_names();
     json!({
         "ociVersionMin": "1.0.0",
         "ociVersionMax": SPEC,
@@ -121,6 +122,7 @@ fn document() -> serde_json::Value {
             "apparmor": off,
             "selinux": off,
             "intelRdt": off,
+            "memoryPolicy": { "modes": modes, "flags": flags },
             "mountExtensions": { "idmap": off },
             "netDevices": off,
         },

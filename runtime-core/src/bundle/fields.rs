@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
+use super::attributes::{MemoryPolicy, Personality, ProcessAttributes};
 use crate::Problem;
 
 /// See the fields.
@@ -19,6 +20,12 @@ pub(crate) struct Fields {
     pub(crate) hugepage_limits: Vec<HugepageLimit>,
     /// `process.rlimits[i]`: (type, soft, hard); the crate takes a missing bound as 0.
     pub(crate) rlimits: Vec<(String, u64, u64)>,
+    /// Scheduler, i/o priority and CPUs; the crate has wrong names for two flags and refuses an empty list of CPUs.
+    pub(crate) attributes: ProcessAttributes,
+    /// `linux.memoryPolicy`, of the same family.
+    pub(crate) memory_policy: Option<MemoryPolicy>,
+    /// `linux.personality`, of the same family.
+    pub(crate) personality: Option<Personality>,
     /// Maps whose order the crate loses, in the order of their keys.
     pub(crate) sysctl: BTreeMap<String, String>,
     /// `annotations`.
@@ -95,7 +102,8 @@ impl Fields {
         if process.get("apparmorProfile").and_then(Value::as_str) == Some("unconfined") {
             process.remove("apparmorProfile");
         }
-        for name in ["scheduler", "ioPriority", "execCPUAffinity", "apparmorProfile", "selinuxLabel"] {
+        self.attributes = ProcessAttributes::take(process);
+        for name in ["apparmorProfile", "selinuxLabel"] {
             self.take_unsupported(process, name, "process.");
         }
     }
@@ -106,7 +114,11 @@ impl Fields {
         if self.seccomp.is_some() {
             self.unsupported.push("linux.seccomp".to_owned());
         }
-        for name in ["personality", "memoryPolicy", "intelRdt", "netDevices", "mountLabel"] {
+        self.memory_policy = object(linux, "memoryPolicy").map(|policy| MemoryPolicy::of(policy));
+        self.personality = object(linux, "personality").map(|personality| Personality::of(personality));
+        linux.remove("memoryPolicy");
+        linux.remove("personality");
+        for name in ["intelRdt", "netDevices", "mountLabel"] {
             self.take_unsupported(linux, name, "linux.");
         }
         for namespace in objects(linux, "namespaces") {

@@ -1,9 +1,11 @@
 //! A bundle: the directory, its config.json as oci-spec's types, and the fields those types lack or mis-type.
 
+mod attributes;
 mod default_spec;
 mod fields;
 mod json;
 mod json_path;
+mod number_list;
 mod open;
 mod schema;
 mod shape;
@@ -12,8 +14,13 @@ use std::path::{Path, PathBuf};
 
 use oci_spec::runtime::Spec;
 
+pub(crate) use attributes::{
+    CpuAffinity, IO_CLASSES, IoPriority, MEMORY_POLICY_FLAGS, MEMORY_POLICY_MODES, MemoryPolicy,
+    ProcessAttributes, SCHED_POLICIES, Scheduler,
+};
 pub use default_spec::default_spec;
 pub(crate) use fields::{Capabilities, Fields};
+pub(crate) use number_list::mask;
 
 /// An OCI bundle whose config.json was read and checked for its form: every value has the type that the
 /// specification gives it, and what is required is there.

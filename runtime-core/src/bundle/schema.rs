@@ -3,6 +3,9 @@
 
 use serde_json::{Map, Value};
 
+use super::attributes::{
+    IO_CLASSES, MEMORY_POLICY_FLAGS, MEMORY_POLICY_MODES, PERSONALITY_DOMAINS, SCHED_FLAGS, SCHED_POLICIES,
+};
 use super::shape::{
     Presence::{Expected, Optional, Required, RequiredElse},
     Property,
@@ -96,16 +99,17 @@ const CAPABILITIES: Shape = Object(&[
 const RLIMIT: Shape = Object(&[required("type", &Text), required("soft", &U64), required("hard", &U64)]);
 
 const SCHEDULER: Shape = Object(&[
-    required("policy", &Text),
+    required("policy", &Word(SCHED_POLICIES, UNKNOWN)),
     optional("nice", &I32),
     optional("priority", &I32),
-    optional("flags", &TEXTS),
+    optional("flags", &List(&Word(SCHED_FLAGS, UNKNOWN))),
     optional("runtime", &U64),
     optional("deadline", &U64),
     optional("period", &U64),
 ]);
 
-const IO_PRIORITY: Shape = Object(&[required("class", &Text), required("priority", &I64)]);
+const IO_PRIORITY: Shape =
+    Object(&[required("class", &Word(IO_CLASSES, UNKNOWN)), required("priority", &I64)]);
 
 const HOOKS: Shape = Object(&[
     optional("prestart", &HOOK_LIST),
@@ -140,7 +144,7 @@ static LINUX: Shape = Object(&[
     optional("maskedPaths", &TEXTS),
     optional("readonlyPaths", &TEXTS),
     optional("mountLabel", &Text),
-    optional("personality", &Object(&[required("domain", &Text), optional("flags", &TEXTS)])),
+    optional("personality", &PERSONALITY),
 ]);
 
 const NAMESPACE: Shape = Object(&[
@@ -269,15 +273,5 @@ const MEMORY_POLICY: Shape = Object(&[
     optional("flags", &List(&Word(MEMORY_POLICY_FLAGS, UNKNOWN))),
 ]);
 
-const MEMORY_POLICY_MODES: &[&str] = &[
-    "MPOL_DEFAULT",
-    "MPOL_BIND",
-    "MPOL_INTERLEAVE",
-    "MPOL_WEIGHTED_INTERLEAVE",
-    "MPOL_PREFERRED",
-    "MPOL_PREFERRED_MANY",
-    "MPOL_LOCAL",
-];
-
-const MEMORY_POLICY_FLAGS: &[&str] =
-    &["MPOL_F_NUMA_BALANCING", "MPOL_F_RELATIVE_NODES", "MPOL_F_STATIC_NODES"];
+const PERSONALITY: Shape =
+    Object(&[required("domain", &Word(PERSONALITY_DOMAINS, UNKNOWN)), optional("flags", &TEXTS)]);

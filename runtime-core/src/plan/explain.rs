@@ -6,7 +6,7 @@ use orlop_init::wire::{OwnedOp, message::Barrier};
 use serde_json::{Value, json};
 
 use super::{
-    Plan, capabilities,
+    Plan, attributes, capabilities,
     mounts::propagation_name,
     namespaces::kind_name,
     process,
@@ -309,11 +309,29 @@ fn describe_process(op: &OwnedOp) -> String {
         Op::Rlimit { resource, soft, hard } => {
             format!("set {} to {} of {}", process::rlimit_name(*resource), limit(*soft), limit(*hard))
         }
+        Op::ResetCpus {} => "run on all CPUs of the cgroup".to_owned(),
+        Op::Cpus { mask } => format!("run on the CPUs {}", attributes::numbers(mask)),
+        Op::Scheduler { policy, .. } => describe_scheduler(*policy),
+        Op::IoPriority { value } => describe_io_priority(*value),
+        Op::MemoryPolicy { mode, nodes } => {
+            let mode = attributes::memory_mode_name(*mode);
+            with_options(format!("set the memory policy {mode}"), &attributes::numbers(nodes))
+        }
+        Op::Personality { persona: 0 } => "set the personality LINUX".to_owned(),
+        Op::Personality { .. } => "set the personality LINUX32".to_owned(),
         Op::NoNewPrivileges {} => "give up gaining privileges".to_owned(),
         Op::Exec { args, home_of: u32::MAX, .. } => format!("execute {}", words(args)),
         Op::Exec { args, home_of, .. } => format!("execute {}, with the HOME of uid {home_of}", words(args)),
         other => other.name().to_owned(),
     }
+}
+
+fn describe_scheduler(policy: u32) -> String {
+    format!("set the scheduling policy {}", attributes::policy_name(policy))
+}
+
+fn describe_io_priority(value: u32) -> String {
+    format!("set the i/o priority {}, level {}", attributes::io_class_name(value), value & 7)
 }
 
 fn barrier_name(barrier: u32) -> &'static str {
@@ -361,6 +379,8 @@ pub(crate) fn describe_host(step: &HostStep) -> String {
         HostOp::Rlimit { name, soft, hard, .. } => {
             format!("set {name} to {} of {}", limit(*soft), limit(*hard))
         }
+        HostOp::Scheduler { scheduler } => describe_scheduler(scheduler.policy),
+        HostOp::IoPriority { value } => describe_io_priority(*value),
         HostOp::RunHooks { kind, hooks } => {
             let paths: Vec<String> = hooks.iter().map(|hook| show(&hook.path)).collect();
             format!("run {} hooks: {}", kind.name(), paths.join(", "))
@@ -387,6 +407,8 @@ fn host_op_name(op: &HostOp) -> &'static str {
         HostOp::DelegateCgroup { .. } => "DelegateCgroup",
         HostOp::OomScoreAdj { .. } => "OomScoreAdj",
         HostOp::Rlimit { .. } => "Rlimit",
+        HostOp::Scheduler { .. } => "Scheduler",
+        HostOp::IoPriority { .. } => "IoPriority",
         HostOp::RunHooks { .. } => "RunHooks",
         HostOp::SaveState => "SaveState",
     }

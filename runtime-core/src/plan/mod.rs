@@ -3,6 +3,7 @@
 //! `CHAPTERS` is the order of a create, each place with its reason. What several chapters depend on is decided before
 //! the first of them ([`Decisions`]); a chapter only appends steps. The same input always gives the same plan.
 
+mod attributes;
 mod capabilities;
 mod cgroup;
 mod cgroup_mount;
@@ -107,6 +108,7 @@ const CHAPTERS: &[Chapter] = &[
         "files that init makes belong to the container's root",
         start::become_root,
     ),
+    chapter("init: CPUs", "in its cgroup, whose CPUs are all it shall have", attributes::reset_cpus),
     chapter("init: session", "before a terminal exists that it could control", start::early_session),
     chapter("init: session keyring", "before anything looks for keys", start::keyring),
     chapter(
@@ -177,6 +179,11 @@ const CHAPTERS: &[Chapter] = &[
     ),
     chapter("init: read-only root", "after everything that is written to it", rootfs::make_readonly),
     chapter("init: owner of stdin, stdout, stderr", "still root, who may give them away", console::own_stdio),
+    chapter(
+        "init: `linux.memoryPolicy`, `linux.personality`",
+        "for all that the program does, and before a filter might know neither call",
+        attributes::set_memory_and_personality,
+    ),
     chapter("init: bounding set", "CAP_SETPCAP is still there", |d, draft| {
         capabilities::bounding_set(d.sets, draft)
     }),
@@ -205,10 +212,11 @@ const CHAPTERS: &[Chapter] = &[
     ),
     chapter("init: `noNewPrivileges`", "before hooks run in the container", process::no_new_privileges),
     chapter(
-        "host, at *ready*: limits and device filter without earlier hooks, rlimits, state `created`",
+        "host, at *ready*: limits and device filter without earlier hooks, scheduler, rlimits, state `created`",
         "limits last: none may hit the setting up",
         |d, draft| {
             cgroup::limit(d, Barrier::Ready, draft);
+            attributes::set_scheduler(d, draft);
             process::set_rlimits(d, draft);
             draft.host(
                 step::When::At(Barrier::Ready),

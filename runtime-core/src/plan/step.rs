@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use orlop_init::wire::{OwnedOp, Slot, message::Barrier};
 
 use crate::{
+    bundle::Scheduler,
     cgroup::{CgroupPlan, DeviceRule, Limits},
     state::HookRecord,
 };
@@ -164,6 +165,16 @@ pub enum HostOp {
         soft: u64,
         /// Hard limit.
         hard: u64,
+    },
+    /// `sched_setattr(2)` on init.
+    Scheduler {
+        /// What is set.
+        scheduler: Scheduler,
+    },
+    /// `ioprio_set(2)` on init.
+    IoPriority {
+        /// Class and level (ioprio.h).
+        value: u32,
     },
     /// Runs hooks in the runtime's namespaces.
     RunHooks {

@@ -14,7 +14,7 @@ use rustix::{
 };
 
 use super::{
-    Conversation, Event, Failure, HookCall, KILL_WAIT, Launcher, Process,
+    Conversation, Event, Failure, HookCall, KILL_WAIT, Launcher, Process, attributes,
     id_maps::{MapCaller, MapKind, Target, write_at},
     run_hooks, run_poststop,
 };
@@ -304,6 +304,8 @@ impl Creation<'_> {
                 write_at(&self.open_proc()?, "oom_score_adj", &value.to_string())
             }
             HostOp::Rlimit { resource, name, soft, hard } => self.set_rlimit(*resource, name, *soft, *hard),
+            HostOp::Scheduler { scheduler } => attributes::set_scheduler(self.record.pid, *scheduler),
+            HostOp::IoPriority { value } => attributes::set_io_priority(self.record.pid, *value),
             HostOp::RunHooks { kind, hooks } => {
                 self.made.hooks_began = true;
                 let pid = Some(self.record.pid);

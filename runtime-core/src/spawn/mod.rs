@@ -2,6 +2,7 @@
 //! step fails. Comes in: a plan, the fds its slots name, a claimed state folder. Goes out: an init that waits for its
 //! start.
 
+mod attributes;
 mod conversation;
 mod create;
 mod hooks;

@@ -1,6 +1,7 @@
 //! Whether a configuration makes sense: all problems at once, each with its JSON path. Asks neither host nor kernel.
 //! Its form is right already (`bundle`); what depends on this host comes later (`inspect`, `plan`).
 
+mod attributes;
 mod devices;
 mod hooks;
 mod id_maps;
@@ -34,6 +35,7 @@ const SECTIONS: &[fn(&Bundle) -> Vec<Problem>] = &[
     root::check,
     mounts::check,
     process::check,
+    attributes::check,
     hooks::check,
     namespaces::check,
     id_maps::check,

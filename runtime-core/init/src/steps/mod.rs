@@ -3,6 +3,7 @@
 //! [`perform`] is the table from step to function. A function gets what it uses; the few things that one step leaves
 //! for a later one are fields of [`Init`].
 
+mod attributes;
 mod bind;
 mod capabilities;
 mod console;
@@ -228,6 +229,12 @@ pub(crate) fn perform(init: &mut Init, op: Op<'static>, rest: &PlanReader<'stati
             }
             Ok(crate::sys::process::set_rlimit(resource, soft, hard)?)
         }
+        Op::ResetCpus {} => attributes::reset_cpus(),
+        Op::Cpus { mask } => Ok(crate::sys::attributes::set_cpus(mask)?),
+        Op::Scheduler { .. } => attributes::set_scheduler(&op),
+        Op::IoPriority { value } => Ok(crate::sys::attributes::set_io_priority(value)?),
+        Op::MemoryPolicy { mode, nodes } => Ok(crate::sys::attributes::set_memory_policy(mode, nodes)?),
+        Op::Personality { persona } => Ok(crate::sys::attributes::set_personality(persona)?),
         Op::Exec { .. } => exec::exec(init, &op),
     }
 }

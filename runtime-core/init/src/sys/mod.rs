@@ -4,6 +4,7 @@
 //! alone: one call each, close-on-exec always, and safe, since their parameters are numbers or live references.
 //! Nothing here allocates, locks or touches errno. With `arch` and `start` the only place with `unsafe`.
 
+pub(crate) mod attributes;
 pub(crate) mod channel;
 pub(crate) mod file;
 pub(crate) mod memory;

@@ -417,6 +417,47 @@ ops! {
         /// The hard limit; `u64::MAX`: none.
         hard: u64,
     }
+    /// `sched_setaffinity` of itself to all CPUs: those of the cgroup remain. Refused, it is no failure.
+    ResetCpus {}
+    /// `sched_setaffinity` of itself.
+    Cpus {
+        /// Bit mask in whole words, CPU 0 first.
+        mask: bytes,
+    }
+    /// `sched_setattr` of itself.
+    Scheduler {
+        /// `SCHED_*`.
+        policy: u32,
+        /// The nice value.
+        nice: i32,
+        /// Of real-time policies.
+        priority: u32,
+        /// `SCHED_FLAG_*`.
+        flags: u64,
+        /// Nanoseconds, as the next two: of `SCHED_DEADLINE`.
+        runtime: u64,
+        /// Deadline.
+        deadline: u64,
+        /// Period.
+        period: u64,
+    }
+    /// `ioprio_set` of itself.
+    IoPriority {
+        /// Class and level (ioprio.h).
+        value: u32,
+    }
+    /// `set_mempolicy`.
+    MemoryPolicy {
+        /// `MPOL_*` with `MPOL_F_*`.
+        mode: u32,
+        /// Bit mask in whole words, node 0 first; empty: none.
+        nodes: bytes,
+    }
+    /// `personality(2)`.
+    Personality {
+        /// `PER_*`.
+        persona: u32,
+    }
     /// Replaces init by the user's program. Success is told before.
     Exec {
         /// Arguments.

@@ -1,5 +1,6 @@
 //! Plans of whole configurations, with facts made by hand: no kernel, no root.
 
+mod attributes;
 mod mounts;
 mod namespaces;
 mod told;
@@ -189,6 +190,7 @@ fn default_configuration_has_its_order() {
         "SetDumpable",
         "Clone",
         "Barrier",
+        "ResetCpus",
         "NewSession",
         "SessionKeyring",
         "LoopbackUp",

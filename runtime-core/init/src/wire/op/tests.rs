@@ -16,7 +16,7 @@ macro_rules! same {
     } )* };
 }
 
-same!(u32, u64, bool, Slot);
+same!(u32, i32, u64, bool, Slot);
 
 impl Owned<CString> for &CStr {
     fn owned(self) -> CString {
@@ -60,6 +60,12 @@ impl Sample for u64 {
 }
 
 impl Sample for u32 {
+    fn sample(seed: &mut u64) -> Self {
+        u64::sample(seed) as Self
+    }
+}
+
+impl Sample for i32 {
     fn sample(seed: &mut u64) -> Self {
         u64::sample(seed) as Self
     }
