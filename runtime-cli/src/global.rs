@@ -2,7 +2,7 @@
 
 use std::{
     ffi::{OsStr, OsString},
-    path::{Component, Path, PathBuf},
+    path::Path,
 };
 
 use orlop::Runtime;
@@ -11,6 +11,7 @@ use crate::{
     args::{Flag, Order, Parsed, Stopped, bool_word, parse},
     failure::{Failure, Result},
     log::{Format, Log},
+    state_root::StateRoot,
 };
 
 const ROOT: Flag = Flag::value(
@@ -53,7 +54,7 @@ pub enum CgroupManager {
 /// The options, understood.
 #[derive(Debug)]
 pub struct Globals {
-    root: Option<PathBuf>,
+    root: StateRoot,
     /// Where messages go.
     pub log: Log,
     /// `--systemd-cgroup`, `--cgroup-manager`.
@@ -120,7 +121,7 @@ fn understand(program: String, parsed: &Parsed) -> Result<Globals> {
         }
     };
     Ok(Globals {
-        root: parsed.value(&ROOT).map(state_root).transpose()?,
+        root: parsed.value(&ROOT).map_or_else(|| Ok(StateRoot::of_caller()), StateRoot::given)?,
         log: Log::default(),
         cgroup_manager: manager,
         rootless,
@@ -129,35 +130,16 @@ fn understand(program: String, parsed: &Parsed) -> Result<Globals> {
     })
 }
 
-/// `--root` made absolute and cleaned by its words only, as runc does. Empty means the current directory.
-fn state_root(path: &OsStr) -> Result<PathBuf> {
-    let path = if path.is_empty() { OsStr::new(".") } else { path };
-    let absolute = std::path::absolute(path)
-        .map_err(|error| Failure::io("find the current directory for --root", error))?;
-    let mut clean = PathBuf::new();
-    for component in absolute.components() {
-        match component {
-            Component::ParentDir => {
-                clean.pop();
-            }
-            other => clean.push(other),
-        }
-    }
-    if clean == Path::new("/") {
-        return Err(Failure::new("Option --root argument should not be set to /"));
-    }
-    Ok(clean)
-}
-
 impl Globals {
     /// The runtime of the state root.
     pub fn runtime(&self) -> Result<Runtime> {
-        let builder = Runtime::builder();
-        let builder = match &self.root {
-            Some(root) => builder.root(root),
-            None => builder,
-        };
-        Ok(builder.build()?)
+        Ok(Runtime::builder().root(self.root.path()).build()?)
+    }
+
+    /// The runtime of the state root, for a command that puts something into it.
+    pub fn runtime_to_create(&self) -> Result<Runtime> {
+        self.root.keep_from_cleaners()?;
+        self.runtime()
     }
 
     /// Refuses what no container can be made with.
@@ -185,23 +167,10 @@ impl Globals {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
-    use super::{CgroupManager, Early, state_root};
+    use super::{CgroupManager, Early};
 
     fn read(args: &[&str]) -> Result<(super::Globals, crate::args::Parsed), Early> {
         super::read("orlop".into(), args.iter().map(Into::into)).1
-    }
-
-    #[test]
-    fn the_state_root_is_cleaned_and_is_never_the_root_directory() {
-        for (given, clean) in [("/a/../b/./c//", "/b/c"), ("/../x", "/x")] {
-            assert_eq!(state_root(given.as_ref()).expect(given), Path::new(clean));
-        }
-        for given in ["/", "/a/..", "//", "/."] {
-            assert!(state_root(given.as_ref()).is_err(), "{given}");
-        }
-        assert!(state_root("".as_ref()).expect("current directory").is_absolute());
     }
 
     #[test]

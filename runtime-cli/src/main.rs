@@ -10,6 +10,7 @@ mod launch;
 mod log;
 mod output;
 mod sandbox;
+mod state_root;
 
 use std::{env, process::ExitCode};
 

@@ -91,6 +91,8 @@ pub struct CreateOptions {
     pub extra_bind: Option<(PathBuf, PathBuf)>,
     /// `--rootless`: none is auto.
     pub rootless: Option<bool>,
+    /// No cgroup where nobody asks for one by a path or by limits, though it could be made.
+    pub cgroup_for_limits_only: bool,
     /// Who starts.
     pub(crate) start_by: StartBy,
 }
@@ -106,6 +108,7 @@ impl CreateOptions {
             extra_env: Vec::new(),
             extra_bind: None,
             rootless: None,
+            cgroup_for_limits_only: false,
             start_by: StartBy::AnyCommand,
         }
     }
@@ -149,6 +152,14 @@ impl CreateOptions {
     #[must_use]
     pub fn rootless(mut self, rootless: Option<bool>) -> Self {
         self.rootless = rootless;
+        self
+    }
+
+    /// Makes a cgroup only where the configuration has a path or limits, and only with `rootless`: for a short-lived
+    /// sandbox whose pid namespace ends all that is in it.
+    #[must_use]
+    pub fn cgroup_for_limits_only(mut self) -> Self {
+        self.cgroup_for_limits_only = true;
         self
     }
 

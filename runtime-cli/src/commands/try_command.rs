@@ -84,7 +84,8 @@ fn run_in_foreground(launch: Launch<'_>, options: &Options, began: Instant) -> R
     let mut foreground = Foreground::begin()?;
     become_subreaper()?;
     // A cgroup is only made when there is something to limit: the pid namespace ends everything anyway.
-    let options_of_create = CreateOptions::new().started_by_this_handle().rootless(Some(true));
+    let options_of_create =
+        CreateOptions::new().started_by_this_handle().rootless(Some(true)).cgroup_for_limits_only();
     let launched = launch.create(options_of_create)?;
     let (launched, ended) = launched.or_undo(|launched| {
         foreground.use_terminal(launched.take_console())?;

@@ -73,7 +73,7 @@ impl<'a> Launch<'a> {
             no_new_keyring: args.is_set(&flags::NO_NEW_KEYRING),
             notify: true,
             id: args.operand(0).into_owned(),
-            runtime: globals.runtime()?,
+            runtime: globals.runtime_to_create()?,
             bundle,
             globals,
         })

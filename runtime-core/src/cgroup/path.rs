@@ -1,7 +1,8 @@
 //! `linux.cgroupsPath` to directories, by the rules of the cgroupfs driver. Pure.
 //!
 //! Absolute: from the mount point. Relative, or absent and then the id: on v2 beside the caller's own cgroup (the
-//! caller is in it, so no controller can be enabled below it), on v1 below the caller's own cgroup in each hierarchy.
+//! caller is in it, so no controller can be enabled below it), on v1 below the caller's own cgroup in each hierarchy. A
+//! plain user's own cgroup may be the root of what was delegated on v2: then it is below that one too.
 //! `..` is cleaned away lexically and cannot climb out.
 
 use std::path::{Component, Path, PathBuf};
@@ -9,7 +10,7 @@ use std::path::{Component, Path, PathBuf};
 use super::CgroupDirs;
 use crate::{
     Error, ErrorKind, Problem, Result,
-    host::{CgroupHost, Hierarchy},
+    host::{CgroupHost, CgroupRights, Hierarchy},
 };
 
 /// The directories of the container's cgroup.
@@ -18,7 +19,12 @@ use crate::{
 ///
 /// # Errors
 /// `InvalidConfig` for a path that names the root of the hierarchy or the caller's own cgroup.
-pub(crate) fn cgroup_dirs(host: &CgroupHost, cgroups_path: Option<&str>, id: &str) -> Result<CgroupDirs> {
+pub(crate) fn cgroup_dirs(
+    host: &CgroupHost,
+    rights: CgroupRights,
+    cgroups_path: Option<&str>,
+    id: &str,
+) -> Result<CgroupDirs> {
     let written = cgroups_path.filter(|path| !path.is_empty());
     let path = written.unwrap_or(id);
     if path.contains('\0') {
@@ -32,7 +38,10 @@ pub(crate) fn cgroup_dirs(host: &CgroupHost, cgroups_path: Option<&str>, id: &st
     let below = |own: PathBuf| if is_absolute { inner.clone() } else { strip_root(&own).join(&inner) };
     match host {
         CgroupHost::Unified { mount, own } => {
-            let parent = own.parent().unwrap_or(Path::new("/")).to_owned();
+            let parent = match rights {
+                CgroupRights::BelowOwn => own.clone(),
+                _ => own.parent().unwrap_or(Path::new("/")).to_owned(),
+            };
             Ok(CgroupDirs::Unified { mount: mount.clone(), path: Path::new("/").join(below(parent)) })
         }
         CgroupHost::Legacy { hierarchies, unified } => {
@@ -142,9 +151,19 @@ mod tests {
             ("/x/y", Some("system.slice:docker:c1"), "/x/system.slice:docker:c1"),
         ];
         for (own, path, expected) in rows {
-            let dirs = cgroup_dirs(&unified(own), path, "web1").unwrap();
+            let dirs = cgroup_dirs(&unified(own), CgroupRights::Full, path, "web1").unwrap();
             let expected = CgroupDirs::Unified { mount: "/sys/fs/cgroup".into(), path: expected.into() };
             assert_eq!(dirs, expected, "own {own}, cgroupsPath {path:?}");
+        }
+    }
+
+    #[test]
+    fn below_the_root_of_a_delegation_stays_what_is_relative() {
+        for (path, expected) in [(None, "/system.slice/run-1.scope/web1"), (Some("/a"), "/a")] {
+            let own = unified("/system.slice/run-1.scope");
+            let dirs = cgroup_dirs(&own, CgroupRights::BelowOwn, path, "web1").unwrap();
+            let expected = CgroupDirs::Unified { mount: "/sys/fs/cgroup".into(), path: expected.into() };
+            assert_eq!(dirs, expected, "{path:?}");
         }
     }
 
@@ -167,7 +186,11 @@ mod tests {
             ),
         ];
         for (path, expected) in rows {
-            let CgroupDirs::Legacy { dirs } = cgroup_dirs(&legacy(), path, "web1").unwrap() else { panic!() };
+            let CgroupDirs::Legacy { dirs } =
+                cgroup_dirs(&legacy(), CgroupRights::Full, path, "web1").unwrap()
+            else {
+                panic!()
+            };
             let found: Vec<_> = dirs.iter().map(|(key, dir)| (key.as_str(), dir.to_str().unwrap())).collect();
             let keys = ["", "cpu,cpuacct", "memory", "name=systemd"];
             assert_eq!(found, std::iter::zip(keys, expected).collect::<Vec<_>>(), "{path:?}");
@@ -176,7 +199,7 @@ mod tests {
 
     #[test]
     fn controllers_are_found_in_joint_hierarchies_and_v2_comes_last() {
-        let dirs = cgroup_dirs(&legacy(), Some("/a"), "web1").unwrap();
+        let dirs = cgroup_dirs(&legacy(), CgroupRights::Full, Some("/a"), "web1").unwrap();
         assert_eq!(dirs.v1("cpuacct"), Some(Path::new("/c/cpu,cpuacct/a")));
         assert_eq!(dirs.v1("pids"), None);
         assert_eq!(dirs.v2(), Some("/c/unified/a".into()));
@@ -188,7 +211,7 @@ mod tests {
     fn paths_that_name_no_own_cgroup_are_refused() {
         for path in ["/", "/..", ".", "..", "a/..", "/a/../..", "a\0b"] {
             for host in [unified("/x/y"), legacy()] {
-                let error = cgroup_dirs(&host, Some(path), "web1").unwrap_err();
+                let error = cgroup_dirs(&host, CgroupRights::Full, Some(path), "web1").unwrap_err();
                 assert_eq!(error.kind(), ErrorKind::InvalidConfig, "{path:?}");
                 assert_eq!(error.config_path(), Some("linux.cgroupsPath"), "{path:?}");
             }

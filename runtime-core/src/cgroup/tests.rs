@@ -67,7 +67,9 @@ pub(super) fn cgroups(name: &str) -> Vec<TestCgroup> {
     }
     if let Some(host @ CgroupHost::Legacy { .. }) = CgroupHost::find().unwrap() {
         // Another name: the v2 directory of a hybrid host would be the one above.
-        let dirs = cgroup_dirs(&host, Some(&format!("/{path}-all/leaf")), "").unwrap();
+        let dirs =
+            cgroup_dirs(&host, crate::host::CgroupRights::Full, Some(&format!("/{path}-all/leaf")), "")
+                .unwrap();
         let parents = dirs.all().iter().map(|dir| dir.parent().unwrap().to_owned()).collect();
         found.push(TestCgroup { cgroup: Cgroup::new(dirs), parents });
     }

@@ -34,6 +34,53 @@ pub(crate) enum CgroupHost {
     },
 }
 
+/// Where a caller without root's rights may make cgroups.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum CgroupRights {
+    /// Where the rules put the container's: beside the caller's own cgroup (v2), below it in each hierarchy (v1).
+    Full,
+    /// Only below its own: that one is the root of what was delegated (v2).
+    BelowOwn,
+    /// Nowhere.
+    None,
+}
+
+impl CgroupRights {
+    /// Asks the kernel, with the effective ids.
+    pub(crate) fn of_caller(host: &CgroupHost) -> Self {
+        let below = |mount: &Path, path: &Path| mount.join(path.strip_prefix("/").unwrap_or(path));
+        let (full, own) = match host {
+            CgroupHost::Unified { mount, own } => {
+                let parent = own.parent().unwrap_or(Path::new("/"));
+                (takes_cgroups(&below(mount, parent)), takes_cgroups(&below(mount, own)))
+            }
+            CgroupHost::Legacy { hierarchies, unified } => {
+                let mut all = hierarchies.iter().chain(unified);
+                (
+                    all.all(|hierarchy| {
+                        takes_cgroups(&below(&hierarchy.mount, &hierarchy.own_below_mount()))
+                    }),
+                    false,
+                )
+            }
+        };
+        match (full, own) {
+            (true, _) => Self::Full,
+            (false, true) => Self::BelowOwn,
+            (false, false) => Self::None,
+        }
+    }
+}
+
+/// Whether a cgroup can be made in it and a process be moved there: for the move the kernel asks for a writable
+/// `cgroup.procs` of the nearest common ancestor too (cgroups(7)).
+fn takes_cgroups(dir: &Path) -> bool {
+    let may =
+        |path: &Path, access| rustix::fs::accessat(CWD, path, access, rustix::fs::AtFlags::EACCESS).is_ok();
+    let write = rustix::fs::Access::WRITE_OK;
+    may(dir, write | rustix::fs::Access::EXEC_OK) && may(&dir.join("cgroup.procs"), write)
+}
+
 /// One mounted hierarchy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Hierarchy {

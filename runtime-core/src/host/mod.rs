@@ -4,8 +4,8 @@ mod cgroups;
 mod credentials;
 mod kernel;
 
-pub(crate) use cgroups::{CgroupHost, Hierarchy};
-pub(crate) use credentials::Credentials;
+pub(crate) use cgroups::{CgroupHost, CgroupRights, Hierarchy};
+pub(crate) use credentials::{Credentials, IdRange, UserNamespace};
 pub(crate) use kernel::{Kernel, KernelVersion};
 
 /// The input of `plan` that does not come from the bundle. Plain data, so that tests can make one by hand.
@@ -15,15 +15,22 @@ pub(crate) struct HostFacts {
     pub(crate) credentials: Credentials,
     /// None: no cgroup file system is mounted where it is expected.
     pub(crate) cgroups: Option<CgroupHost>,
+    /// Where the caller may make cgroups, as far as nobody names one.
+    pub(crate) cgroup_rights: CgroupRights,
 }
 
 impl HostFacts {
     /// Looks at the host.
     pub(crate) fn gather() -> crate::Result<Self> {
-        Ok(Self {
-            kernel: Kernel::probe()?,
-            credentials: Credentials::of_this_process()?,
-            cgroups: CgroupHost::find()?,
-        })
+        let credentials = Credentials::of_this_process()?;
+        let cgroups = CgroupHost::find()?;
+        let is_root = credentials.euid == 0 && !credentials.in_user_namespace();
+        let cgroup_rights = match &cgroups {
+            // Root's failure is told where it happens.
+            _ if is_root => CgroupRights::Full,
+            Some(cgroups) => CgroupRights::of_caller(cgroups),
+            None => CgroupRights::None,
+        };
+        Ok(Self { kernel: Kernel::probe()?, credentials, cgroups, cgroup_rights })
     }
 }

@@ -16,13 +16,13 @@ use super::{
 use crate::{
     Bundle, ContainerId, CreateOptions, Result,
     cgroup::{CgroupPlan, DeviceAccess, DeviceKind, DeviceRule, Limits, Placement, cgroup_dirs},
-    host::{CgroupHost, Credentials, HostFacts},
+    host::{CgroupHost, CgroupRights, Credentials, HostFacts},
 };
 
 /// Whether cgroups are a convenience and no duty: what `--rootless` says, by default for a plain user and in any user
 /// namespace but the initial one.
 pub(super) fn is_rootless(options: &CreateOptions, caller: &Credentials) -> bool {
-    options.rootless.unwrap_or(caller.euid != 0 || caller.in_user_namespace)
+    options.rootless.unwrap_or(caller.euid != 0 || caller.in_user_namespace())
 }
 
 fn path(bundle: &Bundle) -> Option<String> {
@@ -33,6 +33,32 @@ fn path(bundle: &Bundle) -> Option<String> {
 /// Whether the configuration says where the cgroup is or what it limits.
 pub(super) fn is_asked_for(bundle: &Bundle) -> bool {
     path(bundle).is_some() || !limits(bundle).is_empty()
+}
+
+/// Whether there is to be one. Of a caller without root's rights it is made where that can be; where it cannot, nobody
+/// must have asked for limits.
+pub(super) fn is_wanted(
+    bundle: &Bundle,
+    host: &HostFacts,
+    options: &CreateOptions,
+    draft: &mut Draft,
+) -> bool {
+    if !is_rootless(options, &host.credentials) {
+        return true;
+    }
+    let can_be_made = host.cgroup_rights != CgroupRights::None;
+    if path(bundle).is_none() && !limits(bundle).is_empty() && !can_be_made {
+        draft.problem(
+            "linux.resources",
+            format!(
+                "rootless needs no limits + no cgrouppath when no permission is granted for cgroups: none is delegated \
+                 to uid {} (systemd: Delegate=yes)",
+                host.credentials.euid
+            ),
+        );
+        return false;
+    }
+    is_asked_for(bundle) || (can_be_made && !options.cgroup_for_limits_only)
 }
 
 /// Decides on the cgroup. None: init stays in the caller's.
@@ -53,7 +79,7 @@ pub(super) fn plan_cgroup(
         }
         return Ok(None);
     };
-    let dirs = cgroup_dirs(layout, path.as_deref(), id.as_str())?;
+    let dirs = cgroup_dirs(layout, host.cgroup_rights, path.as_deref(), id.as_str())?;
     let limits = limits(bundle);
     for problem in limits.problems(&dirs) {
         draft.problem(problem.config_path, problem.message);
@@ -163,7 +189,7 @@ pub(super) fn limit(decisions: &Decisions<'_>, at: Barrier, draft: &mut Draft) {
         draft.host(When::At(at), HostOp::ApplyLimits { limits }, Why::config("linux.resources"));
     }
     // The kernel lets nobody in another user namespace than the initial one load a device program.
-    if !decisions.is_rootless && !decisions.host.credentials.in_user_namespace {
+    if !decisions.is_rootless && !decisions.host.credentials.in_user_namespace() {
         let rules = device_rules(decisions.bundle, draft);
         draft.host(When::At(at), HostOp::ApplyDeviceRules { rules }, Why::config("linux.resources.devices"));
     }

@@ -9,17 +9,20 @@ use super::{
     namespaces::{Namespaces, flags},
     step::{HostOp, IdMap, MapWriter, When, Why},
 };
-use crate::host::Credentials;
+use crate::host::{Credentials, IdRange, UserNamespace};
 
 /// What writing an id map asks for beside one's own id (user_namespaces(7)), as bits.
 const CAP_SETGID: u64 = 1 << 6;
 const CAP_SETUID: u64 = 1 << 7;
 
+const CALLERS: &str =
+    "the user namespace of the runtime, and linux.namespaces has none of the container's own";
+
 /// The container's user namespace.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Users {
-    /// The caller's.
-    Callers,
+    /// The caller's, with what it has of ids where it is not the initial one.
+    Callers(Option<UserNamespace>),
     /// An existing one, whose maps were written by somebody else.
     Joined,
     /// A new one.
@@ -36,13 +39,14 @@ pub(super) enum Users {
 impl Users {
     /// Whether it is another one than the caller's.
     pub(super) fn is_private(&self) -> bool {
-        *self != Self::Callers
+        !matches!(self, Self::Callers(_))
     }
 
     /// Whether a uid of the container exists; nothing is known of a joined namespace.
     pub(super) fn maps_uid(&self, uid: u32) -> bool {
         match self {
             Self::New { uids, .. } => host_id(uids, uid).is_some(),
+            Self::Callers(Some(own)) => own.uids.iter().any(|range| range.holds(uid, 1)),
             _ => true,
         }
     }
@@ -51,8 +55,19 @@ impl Users {
     pub(super) fn maps_gid(&self, gid: u32) -> bool {
         match self {
             Self::New { gids, .. } => host_id(gids, gid).is_some(),
+            Self::Callers(Some(own)) => own.gids.iter().any(|range| range.holds(gid, 1)),
             _ => true,
         }
+    }
+
+    /// What says which uids there are.
+    pub(super) fn uids_are_in(&self) -> &'static str {
+        if self.is_private() { "linux.uidMappings" } else { CALLERS }
+    }
+
+    /// What says which gids there are.
+    pub(super) fn gids_are_in(&self) -> &'static str {
+        if self.is_private() { "linux.gidMappings" } else { CALLERS }
     }
 
     /// The uid outside of the container's root, where it is another than inside.
@@ -65,7 +80,11 @@ impl Users {
 
     /// Whether `setgroups(2)` works inside.
     pub(super) fn can_set_groups(&self) -> bool {
-        !matches!(self, Self::New { deny_setgroups: true, .. })
+        match self {
+            Self::New { deny_setgroups, .. } => !deny_setgroups,
+            Self::Callers(own) => !own.as_ref().is_some_and(|own| own.denies_setgroups),
+            Self::Joined => true,
+        }
     }
 }
 
@@ -88,7 +107,7 @@ pub(super) fn plan_users(
         return Users::Joined;
     }
     if !namespaces.is_new(flags::USER) {
-        return Users::Callers;
+        return Users::Callers(caller.user_namespace.clone());
     }
     let map = |maps: &[LinuxIdMapping]| -> Vec<IdMap> {
         maps.iter()
@@ -99,7 +118,8 @@ pub(super) fn plan_users(
     let (uids_by, gids_by) =
         (writer(&uids, caller.euid, caller, CAP_SETUID), writer(&gids, caller.egid, caller, CAP_SETGID));
     // newgidmap does so itself where no range of the user's gives the right to set groups.
-    let deny_setgroups = caller.effective & CAP_SETGID == 0 && gids_by == MapWriter::Host;
+    let is_denied = caller.user_namespace.as_ref().is_some_and(|own| own.denies_setgroups);
+    let deny_setgroups = is_denied || (caller.effective & CAP_SETGID == 0 && gids_by == MapWriter::Host);
     Users::New { uids, gids, deny_setgroups, uids_by, gids_by }
 }
 
@@ -112,15 +132,37 @@ fn writer(maps: &[IdMap], own: u32, caller: &Credentials, capability: u64) -> Ma
     }
 }
 
-/// Container root must exist: it owns what init makes.
-pub(super) fn check_maps(users: &Users, draft: &mut Draft) {
-    let Users::New { uids, gids, .. } = users else { return };
+/// Container root must exist: it owns what init makes. And what is mapped must exist outside.
+pub(super) fn check_maps(decisions: &Decisions<'_>, draft: &mut Draft) {
+    let Users::New { uids, gids, .. } = &decisions.users else { return };
+    if let Some(own) = &decisions.host.credentials.user_namespace {
+        check_host_ids("linux.uidMappings", uids, &own.uids, draft);
+        check_host_ids("linux.gidMappings", gids, &own.gids, draft);
+    }
     for (name, maps) in [("linux.uidMappings", uids), ("linux.gidMappings", gids)] {
         if maps.is_empty() {
             let what = if name.contains("uid") { "UID" } else { "GID" };
             draft.problem(name, format!("a new user namespace requires at least one {what} mapping"));
         } else if host_id(maps, 0).is_none() {
             draft.problem(name, "container id 0 is not mapped, and the container is set up by its root");
+        }
+    }
+}
+
+fn check_host_ids(name: &str, maps: &[IdMap], own: &[IdRange], draft: &mut Draft) {
+    for (index, map) in maps.iter().enumerate() {
+        if !own.iter().any(|range| range.holds(map.host_id, map.size)) {
+            let has: Vec<String> =
+                own.iter().map(|range| format!("{}+{}", range.first, range.size)).collect();
+            draft.problem(
+                format!("{name}[{index}].hostID"),
+                format!(
+                    "{}+{} is not in the user namespace of the runtime, which has {}",
+                    map.host_id,
+                    map.size,
+                    has.join(", ")
+                ),
+            );
         }
     }
 }

@@ -284,7 +284,7 @@ impl<'a> Decisions<'a> {
 
     /// mknod(2) of devices is for the initial user namespace.
     fn binds_devices(&self) -> bool {
-        self.users.is_private() || self.host.credentials.in_user_namespace
+        self.users.is_private() || self.host.credentials.in_user_namespace()
     }
 }
 
@@ -302,7 +302,7 @@ pub(crate) fn plan(
     let mut draft = Draft::default();
     check_supported(bundle, &mut draft);
     let decisions = decide((id, bundle, facts, host, options), &mut draft)?;
-    id_maps::check_maps(&decisions.users, &mut draft);
+    id_maps::check_maps(&decisions, &mut draft);
     process::check_user(&decisions, &mut draft);
     for chapter in CHAPTERS {
         tracing::trace!(chapter = chapter.name, place = chapter.place, "planning");
@@ -351,10 +351,9 @@ fn decide<'a>((id, bundle, facts, host, options): Input<'a>, draft: &mut Draft) 
     let gids = linux.and_then(|linux| linux.gid_mappings().as_deref()).unwrap_or_default();
     let users = id_maps::plan_users(&namespaces, uids, gids, caller);
     let is_rootless = cgroup::is_rootless(options, caller);
-    // A plain user's could rarely be made, and without limits it would be of no use.
-    let cgroup = match is_rootless && !cgroup::is_asked_for(bundle) {
-        true => None,
-        false => cgroup::plan_cgroup(id, bundle, host, &namespaces, draft)?,
+    let cgroup = match cgroup::is_wanted(bundle, host, options, draft) {
+        true => cgroup::plan_cgroup(id, bundle, host, &namespaces, draft)?,
+        false => None,
     };
     let process = bundle.spec().process().as_ref();
     let env = process.and_then(|process| process.env().as_deref()).unwrap_or_default();

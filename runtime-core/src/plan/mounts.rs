@@ -287,8 +287,8 @@ fn check_word(decisions: &Decisions<'_>, entry: &Entry, (index, word): (usize, &
     }
     let Ok(id) = value.parse() else { return };
     let (exists, maps) = match key {
-        "uid" => (decisions.users.maps_uid(id), "linux.uidMappings"),
-        "gid" => (decisions.users.maps_gid(id), "linux.gidMappings"),
+        "uid" => (decisions.users.maps_uid(id), decisions.users.uids_are_in()),
+        "gid" => (decisions.users.maps_gid(id), decisions.users.gids_are_in()),
         _ => return,
     };
     if !exists {

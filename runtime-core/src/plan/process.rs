@@ -85,17 +85,17 @@ pub(super) fn check_user(decisions: &Decisions<'_>, draft: &mut Draft) {
     let Some(process) = decisions.process() else { return };
     let (users, user) = (&decisions.users, process.user());
     if !users.maps_uid(user.uid()) {
-        draft.problem("process.user.uid", format!("{} is not in linux.uidMappings", user.uid()));
+        draft.problem("process.user.uid", format!("{} is not in {}", user.uid(), users.uids_are_in()));
     }
     if !users.maps_gid(user.gid()) {
-        draft.problem("process.user.gid", format!("{} is not in linux.gidMappings", user.gid()));
+        draft.problem("process.user.gid", format!("{} is not in {}", user.gid(), users.gids_are_in()));
     }
     for (index, &gid) in user.additional_gids().iter().flatten().enumerate() {
         let at = format!("process.user.additionalGids[{index}]");
         if !users.can_set_groups() {
             draft.problem(at, "cannot set any additional groups in a rootless container");
         } else if !users.maps_gid(gid) {
-            draft.problem(at, format!("{gid} is not in linux.gidMappings"));
+            draft.problem(at, format!("{gid} is not in {}", users.gids_are_in()));
         }
     }
 }

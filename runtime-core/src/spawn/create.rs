@@ -300,9 +300,7 @@ impl Creation<'_> {
             HostOp::ApplyLimits { limits } => self.cgroup()?.apply_limits(limits),
             HostOp::ApplyDeviceRules { rules } => self.cgroup()?.apply_device_rules(rules),
             HostOp::DelegateCgroup { uid } => self.cgroup()?.delegate(*uid),
-            HostOp::OomScoreAdj { value } => {
-                write_at(&self.open_proc()?, "oom_score_adj", &value.to_string())
-            }
+            HostOp::OomScoreAdj { value } => self.set_oom_score_adj(*value),
             HostOp::Rlimit { resource, name, soft, hard } => self.set_rlimit(*resource, name, *soft, *hard),
             HostOp::Scheduler { scheduler } => attributes::set_scheduler(self.record.pid, *scheduler),
             HostOp::IoPriority { value } => attributes::set_io_priority(self.record.pid, *value),
@@ -333,7 +331,9 @@ impl Creation<'_> {
             _ => None,
         });
         let needed = limits.map(|limits| limits.needed_controllers(&planned.dirs)).unwrap_or_default();
-        let created = cgroup.create(&needed)?;
+        let created = cgroup.create(&needed);
+        // What engines and their tests look for.
+        let created = created.map_err(|error| error.context("unable to apply cgroup configuration"))?;
         self.made.cgroup = Some((cgroup, created));
         Ok(())
     }
@@ -380,6 +380,16 @@ impl Creation<'_> {
             false => Ok(dir),
             true => Err(Error::new(ErrorKind::Kernel, "init ended early")),
         }
+    }
+
+    fn set_oom_score_adj(&mut self, value: i32) -> Result<()> {
+        let written = write_at(&self.open_proc()?, "oom_score_adj", &value.to_string());
+        written.map_err(|error| match error.kind() {
+            ErrorKind::PermissionDenied => error.with_hint(
+                "lowering it below the caller's own value needs CAP_SYS_RESOURCE on the machine itself",
+            ),
+            _ => error,
+        })
     }
 
     fn set_rlimit(&self, resource: u32, name: &str, soft: u64, hard: u64) -> Result<()> {

@@ -4,21 +4,7 @@
 use std::fs;
 
 use super::id_maps::MapKind;
-use crate::plan::step::IdMap;
-
-/// Ids that one line gives.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Range {
-    first: u32,
-    size: u32,
-}
-
-impl Range {
-    fn holds(self, map: &IdMap) -> bool {
-        let end = |first: u32, size: u32| u64::from(first) + u64::from(size);
-        map.host_id >= self.first && end(map.host_id, map.size) <= end(self.first, self.size)
-    }
-}
+use crate::{host::IdRange, plan::step::IdMap};
 
 /// What most likely helps.
 pub(super) fn hint(kind: MapKind, maps: &[IdMap]) -> Option<String> {
@@ -50,7 +36,7 @@ pub(super) fn hint(kind: MapKind, maps: &[IdMap]) -> Option<String> {
     }
     let outside = maps.iter().find(|map| {
         let is_own = map.size == 1 && map.host_id == own;
-        !is_own && !ranges.iter().any(|range| range.holds(map))
+        !is_own && !ranges.iter().any(|range| range.holds(map.host_id, map.size))
     })?;
     let has: Vec<String> = ranges.iter().map(|range| format!("{}:{}", range.first, range.size)).collect();
     Some(format!(
@@ -71,12 +57,12 @@ fn name_of(users: &str, uid: u32) -> Option<&str> {
 }
 
 /// subuid(5): login name or number, first id, count.
-fn ranges_of(text: &str, name: Option<&str>, uid: u32) -> Vec<Range> {
+fn ranges_of(text: &str, name: Option<&str>, uid: u32) -> Vec<IdRange> {
     let range = |line: &str| {
         let mut fields = line.trim().split(':');
         let user = fields.next()?;
         let is_own = Some(user) == name || user.parse() == Ok(uid);
-        let range = Range { first: fields.next()?.parse().ok()?, size: fields.next()?.parse().ok()? };
+        let range = IdRange { first: fields.next()?.parse().ok()?, size: fields.next()?.parse().ok()? };
         is_own.then_some(range)
     };
     text.lines().filter_map(range).collect()
@@ -84,13 +70,13 @@ fn ranges_of(text: &str, name: Option<&str>, uid: u32) -> Vec<Range> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Range, name_of, ranges_of};
-    use crate::plan::step::IdMap;
+    use super::{name_of, ranges_of};
+    use crate::host::IdRange;
 
     #[test]
     fn ranges_are_found_by_name_and_by_number() {
         let text = "anna:100000:65536\nbert:200000:65536\n1000:300000:10\nanna:bad\n";
-        let range = |first, size| Range { first, size };
+        let range = |first, size| IdRange { first, size };
         for (name, uid, expected) in [
             (Some("anna"), 1000, vec![range(100_000, 65_536), range(300_000, 10)]),
             (Some("bert"), 1001, vec![range(200_000, 65_536)]),
@@ -101,14 +87,5 @@ mod tests {
         let users = "root:x:0:0::/root:/bin/sh\nbroken\nanna:x:1000:1000::/home/anna:/bin/sh\n";
         assert_eq!(name_of(users, 1000), Some("anna"));
         assert_eq!(name_of(users, 7), None);
-    }
-
-    #[test]
-    fn a_range_holds_what_lies_in_it_to_the_last_id() {
-        let range = Range { first: 100, size: 10 };
-        for (host_id, size, holds) in [(100, 10, true), (109, 1, true), (109, 2, false), (99, 2, false)] {
-            assert_eq!(range.holds(&IdMap { container_id: 0, host_id, size }), holds, "{host_id} {size}");
-        }
-        assert!(!range.holds(&IdMap { container_id: 0, host_id: u32::MAX, size: u32::MAX }));
     }
 }

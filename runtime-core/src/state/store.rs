@@ -78,8 +78,13 @@ impl Store {
     fn create_root(&self) -> Result<()> {
         use std::os::unix::fs::DirBuilderExt;
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.root).map_err(|source| {
-            Error::from_io(format!("cannot make the state root {}", self.root.display()), source)
-                .with_path(&self.root)
+            let denied = source.kind() == std::io::ErrorKind::PermissionDenied;
+            let error = Error::from_io(format!("cannot make the state root {}", self.root.display()), source)
+                .with_path(&self.root);
+            match denied {
+                true => error.with_hint("a plain user needs one of its own: $XDG_RUNTIME_DIR set, or --root"),
+                false => error,
+            }
         })
     }
 

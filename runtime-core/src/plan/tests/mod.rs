@@ -3,6 +3,7 @@
 mod attributes;
 mod mounts;
 mod namespaces;
+mod rootless;
 mod told;
 
 use std::path::PathBuf;
@@ -19,7 +20,10 @@ use super::{
 use crate::{
     Bundle, CreateOptions, ErrorKind, Result,
     cgroup::Placement,
-    host::{CgroupHost, Credentials, Hierarchy, HostFacts, Kernel, KernelVersion},
+    host::{
+        CgroupHost, CgroupRights, Credentials, Hierarchy, HostFacts, IdRange, Kernel, KernelVersion,
+        UserNamespace,
+    },
     inspect::{BundleFacts, JoinedNamespace},
 };
 
@@ -30,11 +34,11 @@ fn kernel() -> Kernel {
 }
 
 fn root() -> Credentials {
-    Credentials { euid: 0, egid: 0, effective: ALL, bounding: ALL, in_user_namespace: false }
+    Credentials { euid: 0, egid: 0, effective: ALL, bounding: ALL, user_namespace: None }
 }
 
 fn user() -> Credentials {
-    Credentials { euid: 1000, egid: 1000, effective: 0, bounding: ALL, in_user_namespace: false }
+    Credentials { euid: 1000, egid: 1000, effective: 0, bounding: ALL, user_namespace: None }
 }
 
 fn unified() -> CgroupHost {
@@ -69,7 +73,12 @@ struct Case {
 
 impl Case {
     fn new(config: Value) -> Self {
-        let host = HostFacts { kernel: kernel(), credentials: root(), cgroups: Some(unified()) };
+        let host = HostFacts {
+            kernel: kernel(),
+            credentials: root(),
+            cgroups: Some(unified()),
+            cgroup_rights: CgroupRights::Full,
+        };
         Self { config, host, joined: Vec::new(), options: CreateOptions::new() }
     }
 
@@ -121,6 +130,7 @@ impl Case {
     fn plain_user(mut self) -> Self {
         let map = json!([{"containerID": 0, "hostID": 1000, "size": 1}]);
         self.host.credentials = user();
+        self.host.cgroup_rights = CgroupRights::None;
         self.namespace("user", None)
             .set("/linux/uidMappings", map.clone())
             .set("/linux/gidMappings", map)

@@ -145,7 +145,8 @@ fn a_plain_user_has_ranges_written_by_the_tools() {
 
 #[test]
 fn a_plain_user_who_asks_for_limits_gets_a_cgroup_without_device_rules() {
-    let case = Case::default().plain_user().set("/linux/resources", json!({"pids": {"limit": 5}}));
+    let mut case = Case::default().plain_user().set("/linux/resources", json!({"pids": {"limit": 5}}));
+    case.host.cgroup_rights = CgroupRights::Full;
     let plan = case.plan().unwrap();
     assert!(plan.cgroup.is_some());
     assert!(plan.host.iter().any(|step| matches!(step.op, HostOp::ApplyLimits { .. })));
