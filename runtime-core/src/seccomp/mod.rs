@@ -1,13 +1,33 @@
 //! From a seccomp profile of the configuration to a program for seccomp(2). Stands alone: JSON in, instructions out,
 //! no system call made. The plan calls it; init loads what comes out.
+//!
+//! The way: `profile` (read and checked) → `rules` (by number, for each architecture; `table` knows the numbers) →
+//! `conditions` (in the order in which they are tried) → `ranges` and `dispatch`, with `arguments` (a graph of
+//! comparisons) → `layout` (instructions).
 
 // Its caller comes with the steps that load a filter.
 #![allow(dead_code, reason = "the caller is not there yet")]
 
+mod arch;
+mod arguments;
+mod conditions;
+mod dispatch;
+mod graph;
 mod instruction;
+mod layout;
 mod profile;
+mod ranges;
+mod reader;
+mod rules;
+mod table;
+mod words;
+#[cfg(test)]
+mod tests;
 
 use crate::Problem;
+
+use arch::{Arch, NATIVE};
+use rules::Names;
 
 pub(crate) use instruction::Instruction;
 pub(crate) use profile::Profile;
@@ -30,5 +50,62 @@ pub(crate) struct Filter {
 /// # Errors
 /// When the rules contradict each other or do not fit into one program.
 pub(crate) fn compile(profile: &Profile) -> Result<Filter, Vec<Problem>> {
-    Err(vec![Problem::new("linux.seccomp", format!("no rules can be carried out yet: {profile:?}"))])
+    compile_for(profile, NATIVE)
+}
+
+fn compile_for(profile: &Profile, native: Arch) -> Result<Filter, Vec<Problem>> {
+    let arches = arches(profile, native)?;
+    let mut warnings = Vec::new();
+    let names = look_up(profile, &mut warnings);
+    let mut problems = Vec::new();
+    let mut ruled = Vec::with_capacity(arches.len());
+    for arch in arches {
+        match rules::verdicts(profile, &names, arch) {
+            Ok(verdicts) => ruled.push((arch, verdicts)),
+            Err(found) => problems.extend(found),
+        }
+    }
+    if !problems.is_empty() {
+        return Err(problems);
+    }
+    let mut graph = graph::Graph::default();
+    let first = dispatch::dispatch(&mut graph, &ruled, profile.default);
+    let program = layout::program(&graph, first).map_err(|layout::TooLong| {
+        let message = "has more rules than fit into one filter of the kernel (4096 instructions)";
+        vec![Problem::new("linux.seccomp.syscalls", message)]
+    })?;
+    Ok(Filter { program, flags: profile.flags, uses_notify: profile.uses_notify(), warnings })
+}
+
+/// The architectures of the filter, each once. The own one is always among them.
+fn arches(profile: &Profile, native: Arch) -> Result<Vec<Arch>, Vec<Problem>> {
+    let mut arches = vec![native];
+    let mut problems = Vec::new();
+    for (index, arch) in profile.arches.iter().enumerate() {
+        if arch.is_big_endian != native.is_big_endian {
+            let path = format!("linux.seccomp.architectures[{index}]");
+            let message = format!("{} has another byte order than this machine", arch.name);
+            problems.push(Problem::new(path, message));
+        } else if !arches.contains(arch) {
+            arches.push(*arch);
+        }
+    }
+    if problems.is_empty() { Ok(arches) } else { Err(problems) }
+}
+
+/// Names that no architecture knows are skipped: profiles are written for many kernels.
+fn look_up(profile: &Profile, warnings: &mut Vec<Problem>) -> Names {
+    let mut names = Vec::with_capacity(profile.rules.iter().map(|rule| rule.names.len()).sum());
+    for (rule, written) in profile.rules.iter().enumerate() {
+        for (index, name) in written.names.iter().enumerate() {
+            match table::row(name) {
+                Some(row) => names.push((rule as u32, row)),
+                None => {
+                    let path = format!("linux.seccomp.syscalls[{rule}].names[{index}]");
+                    warnings.push(Problem::new(path, format!("unknown system call {name:?} is skipped")));
+                }
+            }
+        }
+    }
+    names
 }
