@@ -182,6 +182,18 @@ impl Container<'_> {
         self.call("start", &[])
     }
 
+    /// The arguments of `exec` with options and a command.
+    #[must_use]
+    pub fn exec_args(&self, options: &[&str], command: &[&str]) -> Vec<OsString> {
+        let id = [self.id.as_str()];
+        ["exec"].iter().chain(options).chain(&id).chain(command).map(OsString::from).collect()
+    }
+
+    /// `exec` with options and a command.
+    pub fn exec(&self, options: &[&str], command: &[&str]) -> Output {
+        self.runtime.call(self.exec_args(options, command))
+    }
+
     /// `kill ID SIGNAL`.
     pub fn kill(&self, signal: &str) -> Output {
         self.runtime.call(["kill", &self.id, signal])

@@ -74,10 +74,10 @@ fn an_unknown_command_exits_3() {
 
 #[test]
 fn commands_that_are_not_there_yet_are_refused_by_name() {
-    for (verb, code) in [("exec", 255), ("update", 1), ("events", 1), ("checkpoint", 1), ("restore", 1)] {
+    for verb in ["update", "events", "checkpoint", "restore"] {
         let words = format!("{verb} is not supported by this version of orlop yet");
-        assert_eq!(failure(&[verb, "--some-option", "id"], code), words);
-        assert_eq!(failure(&[verb, "--help"], code), words, "or engines would take it for supported");
+        assert_eq!(failure(&[verb, "--some-option", "id"], 1), words);
+        assert_eq!(failure(&[verb, "--help"], 1), words, "or engines would take it for supported");
     }
 }
 

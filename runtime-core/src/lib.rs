@@ -34,9 +34,9 @@ mod spawn;
 mod container;
 
 pub use bundle::{Bundle, default_spec};
-pub use container::{Container, Created, Prepared, Runtime, RuntimeBuilder};
+pub use container::{Container, Created, ExecProcess, Executed, Prepared, Runtime, RuntimeBuilder};
 pub use error::{Error, ErrorKind, Problem, Result};
-pub use options::{CreateOptions, Deadline, Delete, ExitStatus, KillScope, Stdio};
+pub use options::{CreateOptions, Deadline, Delete, ExecOptions, ExitStatus, KillScope, Stdio};
 pub use state::{ContainerId, ContainerState, Status};
 
 /// Names of all capabilities that this build knows, by number (capabilities(7)).

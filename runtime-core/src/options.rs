@@ -1,10 +1,15 @@
 //! Arguments and results of the verbs.
 
+mod exec;
+
 use std::{
     os::fd::OwnedFd,
     path::PathBuf,
     time::{Duration, Instant},
 };
+
+pub use exec::ExecOptions;
+pub(crate) use exec::{Changes, Program};
 
 /// When a verb gives up. Expiry undoes what was made and names the step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

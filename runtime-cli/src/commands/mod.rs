@@ -2,6 +2,7 @@
 
 mod create;
 mod delete;
+mod exec;
 mod explain;
 mod features;
 mod kill;
@@ -81,6 +82,7 @@ pub const ALL: &[&Command] = &[
     &create::COMMAND,
     &start::COMMAND,
     &run::COMMAND,
+    &exec::COMMAND,
     &kill::COMMAND,
     &delete::COMMAND,
     &pause::COMMAND,

@@ -1,14 +1,13 @@
 //! Commands of other runtimes that this version does not have: refused by name, so that no option is taken and ignored.
 
-use crate::failure::{Failure, Result, exit};
+use crate::failure::{Failure, Result};
 
-const VERBS: &[&str] = &["checkpoint", "events", "exec", "restore", "update"];
+const VERBS: &[&str] = &["checkpoint", "events", "restore", "update"];
 
 /// Refuses them.
 pub fn check(verb: &str) -> Result<()> {
     if !VERBS.contains(&verb) {
         return Ok(());
     }
-    let code = if verb == "exec" { exit::EXEC_FAILURE } else { exit::FAILURE };
-    Err(Failure::new(format!("{verb} is not supported by this version of orlop yet")).with_code(code))
+    Err(Failure::new(format!("{verb} is not supported by this version of orlop yet")))
 }

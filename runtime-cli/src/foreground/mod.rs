@@ -6,9 +6,12 @@
 mod signals;
 mod terminal;
 
-use std::{os::fd::OwnedFd, time::Instant};
+use std::{
+    os::fd::{AsFd, OwnedFd},
+    time::Instant,
+};
 
-use orlop::{Container, Deadline, ExitStatus, KillScope};
+use orlop::{Container, Deadline, ExecProcess, ExitStatus, KillScope};
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     io::Errno,
@@ -39,6 +42,54 @@ pub struct Ended {
     pub status: ExitStatus,
     /// The time limit ended it.
     pub timed_out: bool,
+}
+
+/// What a command can stay with. Its fd is readable when the process has ended.
+pub trait Watched: AsFd {
+    /// Pid of the process.
+    fn pid(&self) -> i32;
+    /// Passes a signal on, to the process alone.
+    fn signal(&self, signal: i32) -> orlop::Result<()>;
+    /// Ends the process and all that depends on it.
+    fn end(&self) -> orlop::Result<()>;
+    /// The status of the ended process.
+    fn status(&self) -> orlop::Result<ExitStatus>;
+}
+
+impl Watched for Container {
+    fn pid(&self) -> i32 {
+        self.pid()
+    }
+
+    fn signal(&self, signal: i32) -> orlop::Result<()> {
+        self.kill(signal, KillScope::Init)
+    }
+
+    fn end(&self) -> orlop::Result<()> {
+        self.kill(SIGKILL, KillScope::All)
+    }
+
+    fn status(&self) -> orlop::Result<ExitStatus> {
+        self.wait(Deadline::never())
+    }
+}
+
+impl Watched for ExecProcess {
+    fn pid(&self) -> i32 {
+        self.pid()
+    }
+
+    fn signal(&self, signal: i32) -> orlop::Result<()> {
+        self.kill(signal)
+    }
+
+    fn end(&self) -> orlop::Result<()> {
+        self.kill(SIGKILL)
+    }
+
+    fn status(&self) -> orlop::Result<ExitStatus> {
+        self.wait(Deadline::never())
+    }
 }
 
 /// Adopts orphans of the container, which are reaped in the loop.
@@ -74,13 +125,13 @@ impl Foreground {
     }
 
     /// Waits until the container's process has ended, and until what it wrote to its terminal is out.
-    pub fn wait_for(&mut self, container: &Container) -> Result<Ended> {
+    pub fn wait_for(&mut self, process: &impl Watched) -> Result<Ended> {
         let mut reaped = None;
         let mut timed_out = false;
         loop {
-            let ready = self.poll(container)?;
+            let ready = self.poll(process)?;
             if ready.signal {
-                self.handle_signals(container, &mut reaped)?;
+                self.handle_signals(process, &mut reaped)?;
             }
             if ready.notify && self.pass_readiness_on()? {
                 self.notify = None;
@@ -94,7 +145,7 @@ impl Foreground {
             if self.limit.is_some_and(|limit| Instant::now() >= limit) {
                 timed_out = true;
                 self.limit = None;
-                container.kill(SIGKILL, KillScope::All)?;
+                process.end()?;
             }
         }
         if let Some(terminal) = &mut self.terminal {
@@ -102,13 +153,13 @@ impl Foreground {
         }
         let status = match reaped {
             Some(status) => status,
-            None => container.wait(Deadline::never())?,
+            None => process.status()?,
         };
         Ok(Ended { status, timed_out })
     }
 
-    fn poll(&self, container: &Container) -> Result<Ready> {
-        let mut fds = vec![PollFd::new(&self.signals, PollFlags::IN), PollFd::new(container, PollFlags::IN)];
+    fn poll(&self, process: &impl Watched) -> Result<Ready> {
+        let mut fds = vec![PollFd::new(&self.signals, PollFlags::IN), PollFd::new(process, PollFlags::IN)];
         if let Some(notify) = &self.notify {
             fds.push(PollFd::new(notify, PollFlags::IN));
         }
@@ -134,10 +185,10 @@ impl Foreground {
         })
     }
 
-    fn handle_signals(&mut self, container: &Container, reaped: &mut Option<ExitStatus>) -> Result<()> {
+    fn handle_signals(&mut self, process: &impl Watched, reaped: &mut Option<ExitStatus>) -> Result<()> {
         while let Some(signal) = self.signals.next()? {
             match signals::action_of(signal) {
-                signals::Action::Reap => reap(container.pid(), reaped),
+                signals::Action::Reap => reap(process.pid(), reaped),
                 signals::Action::Resize => {
                     if let Some(terminal) = &self.terminal {
                         terminal.resize();
@@ -146,7 +197,7 @@ impl Foreground {
                 signals::Action::Ignore => {}
                 // It may have ended meanwhile, or be root's after a set-user-id program: the signal is lost then, as
                 // it would be for any process.
-                signals::Action::Forward => match container.kill(signal, KillScope::Init) {
+                signals::Action::Forward => match process.signal(signal) {
                     Ok(()) | Err(_) => {}
                 },
             }

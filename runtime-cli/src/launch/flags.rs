@@ -1,4 +1,4 @@
-//! Options of `create` and `run`.
+//! Options of `create`, `run` and `exec`.
 
 use crate::args::Flag;
 
@@ -45,3 +45,71 @@ pub const RUN: &[&Flag] = &[
     &KEEP,
     &NO_SUBREAPER,
 ];
+
+/// Options of `exec` alone.
+pub mod exec {
+    use super::{CONSOLE_SOCKET, Flag, PID_FILE, PIDFD_SOCKET, PRESERVE_FDS};
+
+    /// A whole process object.
+    pub const PROCESS: Flag = Flag::value(
+        "process",
+        "FILE",
+        "the process as a JSON object (config.json's `process`); other options of the process are ignored",
+    )
+    .short('p');
+    /// Do not wait.
+    pub const DETACH: Flag = Flag::switch("detach", "return once the program runs").short('d');
+    /// A terminal.
+    pub const TTY: Flag = Flag::switch("tty", "give the process a terminal").short('t');
+    /// Environment.
+    pub const ENV: Flag =
+        Flag::value("env", "NAME=VALUE", "add to the container's environment (repeatable)").short('e');
+    /// Directory.
+    pub const CWD: Flag = Flag::value("cwd", "DIR", "working directory (default: the container's)");
+    /// User.
+    pub const USER: Flag =
+        Flag::value("user", "UID[:GID]", "ids as numbers (default: the container's)").short('u');
+    /// Groups.
+    pub const ADDITIONAL_GIDS: Flag =
+        Flag::value("additional-gids", "GID", "add a supplementary group (repeatable)").short('g');
+    /// Capabilities.
+    pub const CAP: Flag =
+        Flag::value("cap", "NAME", "add a capability, CAP_NET_ADMIN for example (repeatable)").short('c');
+    /// No new privileges.
+    pub const NO_NEW_PRIVS: Flag =
+        Flag::switch("no-new-privs", "set-user-id programs and file capabilities give nothing");
+    /// AppArmor.
+    pub const APPARMOR: Flag = Flag::value("apparmor", "PROFILE", "AppArmor profile");
+    /// SELinux.
+    pub const PROCESS_LABEL: Flag = Flag::value("process-label", "LABEL", "SELinux label");
+    /// Cgroup.
+    pub const CGROUP: Flag = Flag::value(
+        "cgroup",
+        "[CONTROLLER:]PATH",
+        "a cgroup below the container's that exists; cgroup v1: CONTROLLER[,CONTROLLER]:PATH (repeatable)",
+    );
+    /// Frozen containers.
+    pub const IGNORE_PAUSED: Flag =
+        Flag::switch("ignore-paused", "exec in a paused container too: the program runs once it is resumed");
+
+    /// All options of `exec`.
+    pub const ALL: &[&Flag] = &[
+        &PROCESS,
+        &DETACH,
+        &TTY,
+        &CONSOLE_SOCKET,
+        &PID_FILE,
+        &PIDFD_SOCKET,
+        &ENV,
+        &CWD,
+        &USER,
+        &ADDITIONAL_GIDS,
+        &CAP,
+        &NO_NEW_PRIVS,
+        &APPARMOR,
+        &PROCESS_LABEL,
+        &PRESERVE_FDS,
+        &CGROUP,
+        &IGNORE_PAUSED,
+    ];
+}

@@ -29,8 +29,17 @@ impl InheritedFds {
         Self { listen: 0, preserve: 0, listen_names: None }
     }
 
+    /// From `--preserve-fds` alone (`exec`: the sockets are the container's, not those of a process that is added).
+    pub fn preserved(preserve: Option<&OsStr>) -> Result<Self> {
+        Self::check(preserve, 0)
+    }
+
     /// From `--preserve-fds` and the environment; all of them have to be open.
     pub fn find(preserve: Option<&OsStr>) -> Result<Self> {
+        Self::check(preserve, listen_fds(std::process::id(), |name| env::var(name).ok()))
+    }
+
+    fn check(preserve: Option<&OsStr>, listen: u32) -> Result<Self> {
         let preserve = match preserve {
             None => 0,
             Some(word) => {
@@ -43,7 +52,6 @@ impl InheritedFds {
                 )?
             }
         };
-        let listen = listen_fds(std::process::id(), |name| env::var(name).ok());
         let found = Self {
             listen,
             preserve,

@@ -1,11 +1,14 @@
 //! What `create` and `run` share: everything from the arguments to a created container, and what its caller is handed
 //! then: terminal, pidfd, pid file. What can be refused is refused before anything is made.
 
+mod exec;
 pub mod flags;
 mod inherited_fds;
 pub mod notify;
 mod pid_file;
 mod socket;
+
+pub use exec::{ExecLaunch, ExecLaunched};
 
 use std::{
     ffi::OsStr,

@@ -2,6 +2,7 @@
 
 mod attributes;
 mod default_spec;
+mod exec;
 mod fields;
 mod json;
 mod json_path;
@@ -31,6 +32,8 @@ pub(crate) use number_list::mask;
 pub struct Bundle {
     /// Absolute path of the bundle's directory.
     dir: PathBuf,
+    /// config.json as it was read.
+    json: Vec<u8>,
     spec: Spec,
     fields: Fields,
     /// What is unusual but no error: unknown properties, missing uid.
@@ -60,6 +63,11 @@ impl Bundle {
     #[must_use]
     pub fn warnings(&self) -> &[crate::Problem] {
         &self.warnings
+    }
+
+    /// config.json as it was read.
+    pub(crate) fn json(&self) -> &[u8] {
+        &self.json
     }
 
     pub(crate) fn spec(&self) -> &Spec {

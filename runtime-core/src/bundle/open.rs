@@ -7,6 +7,7 @@ use std::{
 };
 
 use rustix::fs::{Mode, OFlags};
+use serde_json::Value;
 
 use super::{
     Bundle, Fields, json, schema,
@@ -28,8 +29,7 @@ impl Bundle {
     /// runtime-spec 1.3, bundle.md.
     pub fn open(dir: impl AsRef<Path>) -> Result<Self> {
         let dir = absolute(dir.as_ref())?;
-        let json = read_config(&dir)?;
-        Self::parse(&json, dir)
+        Self::parse(read_config(&dir)?, dir)
     }
 
     /// Takes a configuration from memory; relative paths in it are below `dir`.
@@ -37,12 +37,18 @@ impl Bundle {
     /// # Errors
     /// As [`Bundle::open`].
     pub fn from_json(json: &[u8], dir: impl AsRef<Path>) -> Result<Self> {
-        Self::parse(json, absolute(dir.as_ref())?)
+        Self::parse(json.to_vec(), absolute(dir.as_ref())?)
     }
 
-    fn parse(json: &[u8], dir: PathBuf) -> Result<Self> {
+    fn parse(json: Vec<u8>, dir: PathBuf) -> Result<Self> {
+        let config = json::parse(&json)
+            .map_err(|problems| Error::invalid_config(problems).with_path(dir.join("config.json")))?;
+        Self::from_value(config, dir, json)
+    }
+
+    /// Checks the form of a document and takes it apart. `json` is its text, which is kept for later commands.
+    pub(super) fn from_value(mut config: Value, dir: PathBuf, json: Vec<u8>) -> Result<Self> {
         let refused = |problems| Error::invalid_config(problems).with_path(dir.join("config.json"));
-        let mut config = json::parse(json).map_err(refused)?;
         let Findings { problems, mut warnings } = shape::findings(&mut config, &schema::CONFIG);
         if !problems.is_empty() {
             return Err(refused(problems));
@@ -53,7 +59,7 @@ impl Bundle {
             let path = error.path().to_string();
             refused(vec![Problem::new(path.trim_start_matches('.'), error.inner().to_string())])
         })?;
-        Ok(Self { dir, spec, fields, warnings })
+        Ok(Self { dir, json, spec, fields, warnings })
     }
 }
 

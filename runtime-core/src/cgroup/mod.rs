@@ -24,6 +24,7 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use create::{CreatedCgroup, NeededControllers};
 pub(crate) use path::cgroup_dirs;
+pub(crate) use place::move_to;
 
 /// Where the container's cgroup is and how init gets into it.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -74,11 +74,72 @@ fn cleaned(path: &str) -> PathBuf {
     clean
 }
 
+/// A path below the container's cgroup, by its parts: one that climbs out and comes back in is refused too.
+fn path_below(path: &str) -> Result<PathBuf> {
+    if path.contains('\0') || Path::new(path).components().any(|part| part == Component::ParentDir) {
+        return Err(Error::new(ErrorKind::InvalidArgument, format!("bad sub cgroup path: {path}")));
+    }
+    Ok(cleaned(path))
+}
+
 fn strip_root(path: &Path) -> &Path {
     path.strip_prefix("/").unwrap_or(path)
 }
 
 impl CgroupDirs {
+    /// The cgroups below this one that an exec asks for: one `PATH` for all, or `CONTROLLER[,CONTROLLER]:PATH` for some
+    /// hierarchies of v1.
+    ///
+    /// # Errors
+    /// `InvalidArgument` for a path that leads out of the container's cgroup, and for an unknown controller.
+    pub(crate) fn below(&self, asked: &[String]) -> Result<Self> {
+        let wrong = |words: String| Error::new(ErrorKind::InvalidArgument, words);
+        let mut below = self.clone();
+        let mut named = Vec::new();
+        for argument in asked {
+            let Some((controllers, path)) = argument.split_once(':') else {
+                if asked.len() > 1 {
+                    let words =
+                        format!("invalid --cgroup argument: {argument} (missing <controller>: prefix)");
+                    return Err(wrong(words));
+                }
+                return self.all_below(argument);
+            };
+            for controller in controllers.split(',') {
+                if controller.is_empty() {
+                    let words = format!("invalid --cgroup argument: {argument} (empty <controller> prefix)");
+                    return Err(wrong(words));
+                }
+                if named.contains(&controller) {
+                    let words = format!("controller {controller} specified multiple times");
+                    return Err(wrong(format!("invalid --cgroup argument(s): {words}")));
+                }
+                named.push(controller);
+                let Self::Legacy { dirs } = &mut below else {
+                    return Err(wrong(format!("unknown controller {controller}: this host has cgroup v2")));
+                };
+                let of_controller = |controllers: &str| controllers.split(',').any(|name| name == controller);
+                let own = dirs.iter_mut().find(|(controllers, _)| of_controller(controllers));
+                let Some((_, dir)) = own else {
+                    return Err(wrong(format!("unknown controller {controller}")));
+                };
+                // Several controllers of one hierarchy name one place.
+                *dir = self.v1(controller).unwrap_or(dir).join(path_below(path)?);
+            }
+        }
+        Ok(below)
+    }
+
+    fn all_below(&self, path: &str) -> Result<Self> {
+        let below = path_below(path)?;
+        Ok(match self {
+            Self::Unified { mount, path } => Self::Unified { mount: mount.clone(), path: path.join(below) },
+            Self::Legacy { dirs } => {
+                Self::Legacy { dirs: dirs.iter().map(|(key, dir)| (key.clone(), dir.join(&below))).collect() }
+            }
+        })
+    }
+
     /// The directory of the v2 hierarchy: the cgroup itself on a unified host, its companion on a hybrid one.
     pub(crate) fn v2(&self) -> Option<PathBuf> {
         match self {
@@ -205,6 +266,37 @@ mod tests {
         assert_eq!(dirs.v2(), Some("/c/unified/a".into()));
         assert_eq!(dirs.all().last(), dirs.v2().as_ref());
         assert_eq!(dirs.all().len(), 4);
+    }
+
+    #[test]
+    fn cgroups_of_an_exec_are_below_the_containers() {
+        let unified = cgroup_dirs(&unified("/"), CgroupRights::Full, Some("/a"), "web1").unwrap();
+        let legacy = cgroup_dirs(&legacy(), CgroupRights::Full, Some("/a"), "web1").unwrap();
+        let below = |dirs: &CgroupDirs, asked: &[&str]| {
+            let asked: Vec<String> = asked.iter().map(ToString::to_string).collect();
+            dirs.below(&asked).map_err(|error| error.to_string())
+        };
+        assert_eq!(below(&unified, &[]), Ok(unified.clone()));
+        assert_eq!(below(&unified, &["/x//y/."]).unwrap().v2(), Some("/sys/fs/cgroup/a/x/y".into()));
+        let found = below(&legacy, &["memory:m", "cpu,cpuacct:c"]).unwrap();
+        assert_eq!(found.v1("memory"), Some(Path::new("/c/memory/a/m")));
+        assert_eq!(found.v1("cpuacct"), Some(Path::new("/c/cpu,cpuacct/a/c")));
+        assert_eq!(found.v2(), legacy.v2());
+        assert_eq!(below(&legacy, &["s"]).unwrap().v2(), Some("/c/unified/a/s".into()));
+        for (dirs, asked, words) in [
+            (&unified, &[".."][..], "bad sub cgroup path: .."),
+            (&unified, &["../a-suffix"], "bad sub cgroup path"),
+            (&unified, &["x/../../a"], "bad sub cgroup path"),
+            (&unified, &["memory:x"], "unknown controller memory"),
+            (&legacy, &["memory:.."], "bad sub cgroup path"),
+            (&legacy, &["whaaat:/"], "unknown controller whaaat"),
+            (&legacy, &["a", "b"], "missing <controller>: prefix"),
+            (&legacy, &[":a"], "empty <controller> prefix"),
+            (&legacy, &["memory:a", "memory:b"], "specified multiple times"),
+        ] {
+            let error = below(dirs, asked).unwrap_err();
+            assert!(error.contains(words), "{asked:?}: {error}");
+        }
     }
 
     #[test]

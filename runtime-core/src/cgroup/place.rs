@@ -46,8 +46,12 @@ impl Cgroup {
         let dir = self.name();
         match files::open_dir(&dir)? {
             Some(fd) => Ok(Some(fd)),
-            None => Err(Error::new(ErrorKind::NotFound, format!("cgroup {} does not exist", dir.display()))
-                .with_path(dir)),
+            None => {
+                let attempted = format!("cgroup {} does not exist", dir.display());
+                Err(Error::from_errno(attempted, Errno::NOENT.raw_os_error())
+                    .with_kind(ErrorKind::NotFound)
+                    .with_path(dir))
+            }
         }
     }
 
@@ -67,6 +71,11 @@ impl Cgroup {
             .filter(|file| !file.contains('/'))
             .try_for_each(|file| chown(&dir.join(file), uid))
     }
+}
+
+/// Moves a process to the cgroup of one directory.
+pub(crate) fn move_to(dir: &Path, pid: i32) -> Result<(), Errno> {
+    files::write_raw(CWD, &dir.join("cgroup.procs"), &pid.to_string())
 }
 
 fn chown(path: &Path, uid: u32) -> Result<()> {

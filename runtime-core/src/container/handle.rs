@@ -120,19 +120,10 @@ impl Container {
     /// # Errors
     /// [`ErrorKind::Timeout`].
     pub fn wait(&self, deadline: Deadline) -> Result<ExitStatus> {
-        let End::Ahead(pidfd) = &self.end else { return Ok(ExitStatus::Unknown) };
-        let ended = pidfd::wait_readable(pidfd.as_fd(), deadline.instant())
-            .map_err(|errno| Error::from_errno("cannot wait for the container", errno.raw_os_error()))?;
-        if !ended {
-            return Err(Error::new(ErrorKind::Timeout, "the container did not end in time"));
+        match &self.end {
+            End::Ahead(pidfd) => wait_for(pidfd, &self.status, deadline),
+            End::Past(_) => Ok(ExitStatus::Unknown),
         }
-        // Under the lock, so that of several waiters one takes the status and all give it.
-        let mut known = self.status.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        Ok(*known.get_or_insert_with(|| match pidfd::status(pidfd.as_fd()) {
-            Ended::Exited(code) => ExitStatus::Exited(code),
-            Ended::Signaled(signal) => ExitStatus::Signaled(signal),
-            Ended::Unknown => ExitStatus::Unknown,
-        }))
     }
 
     /// How init ended, or none while it runs.
@@ -160,6 +151,26 @@ impl Container {
         // ending, and its pid.
         self.try_wait().map(drop)
     }
+}
+
+/// Waits for the end of a process whose status several may ask for.
+pub(super) fn wait_for(
+    pidfd: &OwnedFd,
+    status: &Mutex<Option<ExitStatus>>,
+    deadline: Deadline,
+) -> Result<ExitStatus> {
+    let ended = pidfd::wait_readable(pidfd.as_fd(), deadline.instant())
+        .map_err(|errno| Error::from_errno("cannot wait for the process", errno.raw_os_error()))?;
+    if !ended {
+        return Err(Error::new(ErrorKind::Timeout, "the process did not end in time"));
+    }
+    // Under the lock, so that of several waiters one takes the status and all give it.
+    let mut known = status.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    Ok(*known.get_or_insert_with(|| match pidfd::status(pidfd.as_fd()) {
+        Ended::Exited(code) => ExitStatus::Exited(code),
+        Ended::Signaled(signal) => ExitStatus::Signaled(signal),
+        Ended::Unknown => ExitStatus::Unknown,
+    }))
 }
 
 impl AsFd for Container {

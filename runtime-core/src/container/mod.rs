@@ -1,5 +1,6 @@
 //! The public handles: `Runtime`, `Prepared`, `Container`, one file per verb.
 
+mod exec;
 mod handle;
 mod kill;
 mod observe;
@@ -9,5 +10,6 @@ mod remove;
 mod runtime;
 mod start;
 
+pub use exec::{ExecProcess, Executed};
 pub use handle::{Container, Created};
 pub use runtime::{Prepared, Runtime, RuntimeBuilder};

@@ -17,7 +17,7 @@ use crate::{
     host::HostFacts,
     inspect::{self, BundleFacts},
     plan::{self, Plan, step::HookKind},
-    spawn::{Creation, Launcher},
+    spawn::{Creation, Launcher, Purpose},
     state::{Loaded, Phase, RECORD_VERSION, Record, Store},
     validate::validate,
 };
@@ -75,6 +75,7 @@ pub struct Prepared {
     facts: BundleFacts,
     plan: Plan,
     preserved_fds: u32,
+    no_new_keyring: bool,
 }
 
 impl Prepared {
@@ -113,6 +114,7 @@ impl Prepared {
             owner_uid: rustix::process::geteuid().as_raw(),
             cgroup: self.plan.cgroup.as_ref().map(|cgroup| cgroup.dirs.clone()),
             own_pid_namespace: self.plan.own_pid_namespace(),
+            no_new_keyring: self.no_new_keyring,
             start_steps: self.plan.start_steps(),
             poststart: hooks(HookKind::Poststart),
             poststop: hooks(HookKind::Poststop),
@@ -146,7 +148,8 @@ impl Runtime {
         let host = HostFacts::gather()?;
         let facts = BundleFacts::gather(&bundle, &host)?;
         let plan = plan::plan(&id, &bundle, &facts, &host, &options)?;
-        Ok(Prepared { id, bundle, facts, plan, preserved_fds: options.preserved_fds })
+        let CreateOptions { preserved_fds, no_new_keyring, .. } = options;
+        Ok(Prepared { id, bundle, facts, plan, preserved_fds, no_new_keyring })
     }
 
     /// All problems of a bundle on this host, without running anything. Empty: it can be created.
@@ -194,7 +197,7 @@ impl Runtime {
         let record = prepared.record();
         let entry = self.shared.store.create(&prepared.id)?;
         let claimed = entry.lock().and_then(|()| match entry.is_current() {
-            true => entry.save(&record),
+            true => entry.save(&record).and_then(|()| entry.save_config(prepared.bundle.json())),
             // The folder was seen empty before we had the lock: to a delete it is what a killed create left.
             false => Err(Error::new(ErrorKind::Busy, "container was deleted while it was being created")),
         });
@@ -211,7 +214,7 @@ impl Runtime {
             plan,
             facts: &facts,
             stdio: &stdio,
-            entry: &entry,
+            purpose: Purpose::Create(&entry),
             record,
             deadline: deadline.instant(),
             made: crate::spawn::Made::default(),

@@ -3,10 +3,12 @@
 
 mod namespaces;
 mod sources;
+mod target;
 
 use std::{os::fd::OwnedFd, path::PathBuf};
 
 pub(crate) use sources::check_sources;
+pub(crate) use target::{IdMaps, Target};
 
 use crate::{Bundle, Error, Result, host::HostFacts};
 

@@ -74,16 +74,24 @@ fn own_entry(kind: LinuxNamespaceType) -> &'static str {
     }
 }
 
-/// Whether an open namespace is the caller's (device and inode, namespaces(7)).
+/// Whether a namespace of this kind is the one that a child of the calling thread is born in.
+pub(super) fn is_own(namespace: &rustix::fs::Stat, kind: LinuxNamespaceType) -> Result<bool, Errno> {
+    is_entry(namespace, own_entry(kind))
+}
+
 fn same(namespace: &OwnedFd, entry: &str) -> Result<bool, Errno> {
+    is_entry(&rustix::fs::fstat(namespace)?, entry)
+}
+
+/// Whether a namespace is the caller's (device and inode, namespaces(7)).
+fn is_entry(namespace: &rustix::fs::Stat, entry: &str) -> Result<bool, Errno> {
     let own = match rustix::fs::stat(format!("/proc/thread-self/ns/{entry}")) {
         Ok(own) => own,
         // The pid namespace for children has no process yet, so nothing else can be it.
         Err(Errno::NOENT) => return Ok(false),
         Err(errno) => return Err(errno),
     };
-    let other = rustix::fs::fstat(namespace)?;
-    Ok((own.st_dev, own.st_ino) == (other.st_dev, other.st_ino))
+    Ok((own.st_dev, own.st_ino) == (namespace.st_dev, namespace.st_ino))
 }
 
 fn kind_name(kind: u32) -> &'static str {

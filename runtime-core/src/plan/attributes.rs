@@ -35,7 +35,6 @@ pub(super) struct ExecCpus {
 }
 
 /// The steps for exec, each at its side of the move into the cgroup.
-#[cfg_attr(not(test), expect(dead_code, reason = "planned here with its relatives, asked for by exec"))]
 pub(super) fn exec_cpus(affinity: &CpuAffinity) -> ExecCpus {
     // Validated; an empty list makes an empty mask.
     let op = |list: &str| {

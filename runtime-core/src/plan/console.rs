@@ -25,7 +25,7 @@ pub(super) fn open(decisions: &Decisions<'_>, draft: &mut Draft) {
         height: if is_sized { height } else { 0 },
         width: if is_sized { width } else { 0 },
         uid: process.user().uid(),
-        bind_console: true,
+        bind_console: !decisions.is_exec,
         controlling: decisions.namespaces.late_pid.is_none(),
     };
     draft.init(op, Why::config("process.terminal"));

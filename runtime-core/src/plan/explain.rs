@@ -8,7 +8,6 @@ use serde_json::{Value, json};
 use super::{
     Plan, attributes, capabilities,
     mounts::propagation_name,
-    namespaces::kind_name,
     process,
     start::kinds,
     step::{HostOp, HostStep, IdMap, InitStep, MapWriter, Need, When, Why},
@@ -177,7 +176,7 @@ fn mount_words(set: u64, clear: u64, propagation: u32) -> String {
 pub(crate) fn describe(step: &InitStep) -> String {
     use OwnedOp as Op;
     match &step.op {
-        Op::JoinNamespace { kind, .. } => format!("join the {} namespace", kind_name(*kind)),
+        Op::JoinNamespace { kind, .. } => format!("join the {}", namespace_words(*kind)),
         Op::Unshare { flags } => format!("make new namespaces: {}", kinds(*flags)),
         Op::Clone { namespaces, cgroup } => {
             let cgroup = if *cgroup == orlop_init::wire::Slot::NONE { "" } else { ", born in its cgroup" };
@@ -220,6 +219,12 @@ pub(crate) fn describe(step: &InitStep) -> String {
         Op::Sysctl { key, value } => format!("write {:?} to /proc/sys/{}", text(value), text(key)),
         _ => describe_process(&step.op),
     }
+}
+
+/// One kind, or several that are joined by one call.
+fn namespace_words(flags: u32) -> String {
+    let plural = if flags.count_ones() > 1 { "s" } else { "" };
+    format!("{} namespace{plural}", kinds(flags))
 }
 
 fn opened_by(from_host: bool) -> &'static str {
@@ -359,7 +364,7 @@ pub(crate) fn describe_host(step: &HostStep) -> String {
     match &step.op {
         HostOp::MakeCgroup => "make the cgroup".to_owned(),
         HostOp::OpenNamespace { path, kind, .. } => {
-            format!("pass the {} namespace {}", kind_name(*kind), show(path))
+            format!("pass the {} {}", namespace_words(*kind), show(path))
         }
         HostOp::OpenCgroup { .. } => "open the cgroup".to_owned(),
         HostOp::MakeStartFifos { .. } => "make the FIFOs for start and its answer".to_owned(),

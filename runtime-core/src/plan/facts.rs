@@ -18,6 +18,12 @@ impl Plan {
         at.and_then(|at| u32::try_from(at).ok()).unwrap_or(0)
     }
 
+    /// How many processes the launcher and its children make before a step.
+    pub(crate) fn clones_before(&self, step: u32) -> usize {
+        let steps = self.init.iter().zip(0..).take_while(|(_, at)| *at < step);
+        steps.filter(|(init, _)| matches!(init.op, OwnedOp::Clone { .. })).count()
+    }
+
     /// The same plan with the process moved into its cgroup instead of born there.
     pub(crate) fn moved(&self) -> Self {
         let mut plan = self.clone();
@@ -29,14 +35,22 @@ impl Plan {
                 *cgroup = Slot::NONE;
             }
         }
+        let why = Why::Always("the kernel refused CLONE_INTO_CGROUP");
         let first = plan.host.iter().position(|step| step.when == When::At(Barrier::Placed));
+        let opened = plan.host.iter().find(|step| matches!(step.op, HostOp::OpenCgroup { .. }));
         let step = HostStep {
             when: When::At(Barrier::Placed),
             op: HostOp::MoveToCgroup,
-            why: Why::Always("the kernel refused CLONE_INTO_CGROUP"),
-            need: Need::Required,
+            need: opened.map_or(Need::Required, |step| step.need),
+            why: why.clone(),
         };
         plan.host.insert(first.unwrap_or(plan.host.len()), step);
+        let placed = OwnedOp::Barrier { barrier: Barrier::Placed as u32 };
+        if plan.init.iter().all(|step| step.op != placed) {
+            // An exec without anything else to do there.
+            let clone = self.clone_step() as usize;
+            plan.init.insert(clone + 1, InitStep::new(placed, why));
+        }
         plan
     }
 

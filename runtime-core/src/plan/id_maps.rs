@@ -25,6 +25,8 @@ pub(super) enum Users {
     Callers(Option<UserNamespace>),
     /// An existing one, whose maps were written by somebody else.
     Joined,
+    /// An existing one, whose maps were read.
+    Known { uids: Vec<IdMap>, gids: Vec<IdMap>, deny_setgroups: bool },
     /// A new one.
     New {
         uids: Vec<IdMap>,
@@ -45,7 +47,7 @@ impl Users {
     /// Whether a uid of the container exists; nothing is known of a joined namespace.
     pub(super) fn maps_uid(&self, uid: u32) -> bool {
         match self {
-            Self::New { uids, .. } => host_id(uids, uid).is_some(),
+            Self::New { uids, .. } | Self::Known { uids, .. } => host_id(uids, uid).is_some(),
             Self::Callers(Some(own)) => own.uids.iter().any(|range| range.holds(uid, 1)),
             _ => true,
         }
@@ -54,7 +56,7 @@ impl Users {
     /// Whether a gid of the container exists.
     pub(super) fn maps_gid(&self, gid: u32) -> bool {
         match self {
-            Self::New { gids, .. } => host_id(gids, gid).is_some(),
+            Self::New { gids, .. } | Self::Known { gids, .. } => host_id(gids, gid).is_some(),
             Self::Callers(Some(own)) => own.gids.iter().any(|range| range.holds(gid, 1)),
             _ => true,
         }
@@ -73,7 +75,7 @@ impl Users {
     /// The uid outside of the container's root, where it is another than inside.
     pub(super) fn host_root(&self) -> Option<u32> {
         match self {
-            Self::New { uids, .. } => host_id(uids, 0),
+            Self::New { uids, .. } | Self::Known { uids, .. } => host_id(uids, 0),
             _ => None,
         }
     }
@@ -81,7 +83,7 @@ impl Users {
     /// Whether `setgroups(2)` works inside.
     pub(super) fn can_set_groups(&self) -> bool {
         match self {
-            Self::New { deny_setgroups, .. } => !deny_setgroups,
+            Self::New { deny_setgroups, .. } | Self::Known { deny_setgroups, .. } => !deny_setgroups,
             Self::Callers(own) => !own.as_ref().is_some_and(|own| own.denies_setgroups),
             Self::Joined => true,
         }

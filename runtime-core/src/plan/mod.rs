@@ -11,6 +11,7 @@ mod console;
 mod devices;
 mod draft;
 mod errors;
+mod exec;
 mod explain;
 mod facts;
 mod hooks;
@@ -32,6 +33,7 @@ use orlop_init::wire::{Slot, message::Barrier};
 
 pub(crate) use capabilities::NAMES as CAPABILITY_NAMES;
 pub(crate) use errors::{FailureReport, failure};
+pub(crate) use exec::{ExecInput, plan_exec};
 pub(crate) use explain::{describe, describe_host, explain_json, explain_text};
 pub(crate) use hooks::hook_records;
 pub(crate) use step::Plan;
@@ -257,6 +259,8 @@ struct Decisions<'a> {
     environment: Environment,
     sets: Sets,
     slots: Slots,
+    /// The process joins a container that exists.
+    is_exec: bool,
 }
 
 impl<'a> Decisions<'a> {
@@ -373,6 +377,7 @@ fn decide<'a>((id, bundle, facts, host, options): Input<'a>, draft: &mut Draft) 
         environment,
         sets,
         slots,
+        is_exec: false,
     })
 }
 

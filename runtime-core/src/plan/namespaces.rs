@@ -53,6 +53,13 @@ pub(super) struct Join {
     owned_by_callers_user_namespace: bool,
 }
 
+impl Join {
+    /// What an exec joins: one namespace of the container, or several with one call.
+    pub(super) fn of_container(index: usize, kind: u32, slot: Slot, path: PathBuf) -> Self {
+        Self { index, kind, slot, path, owned_by_callers_user_namespace: false }
+    }
+}
+
 /// What is decided about all namespaces of a container.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Namespaces {

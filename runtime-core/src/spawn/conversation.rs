@@ -2,6 +2,7 @@
 //! notices the peer's death and the deadline. Every wait is a poll on those three.
 
 use std::{
+    collections::VecDeque,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     time::{Duration, Instant},
 };
@@ -24,6 +25,11 @@ use crate::{
 
 /// How long an exit may take between the closing of its fds and its end.
 const EXIT_WAIT: Duration = Duration::from_secs(1);
+
+/// Records that may overtake the word on who sends them. Init has nothing more to say without an answer.
+const PENDING_MAX: usize = 8;
+/// What is read of the channel of a process that was killed.
+const LAST_RECORDS: usize = 64;
 
 /// A process of ours by pidfd.
 #[derive(Debug)]
@@ -65,19 +71,33 @@ pub(crate) struct Conversation {
     channel: Channel,
     /// Until it has handed over.
     launcher: Option<Process>,
+    /// The last process that was told of: an exec makes one in the cgroup, which makes the member of the pid namespace.
     init: Option<Process>,
+    /// How many of those were told of, and how many there will be.
+    clones: usize,
+    clones_planned: usize,
+    /// What came before the word on its sender.
+    pending: VecDeque<Event>,
     output: Vec<u8>,
 }
 
 impl Conversation {
-    pub(crate) fn new(launched: Launched, channel: Channel) -> Self {
+    /// `clones_planned`: how many processes will be told of.
+    pub(crate) fn new(launched: Launched, channel: Channel, clones_planned: usize) -> Self {
         let launcher = Process { pid: launched.pid, pidfd: launched.pidfd };
-        Self { channel, launcher: Some(launcher), init: None, output: Vec::new() }
+        Self { launcher: Some(launcher), clones_planned, ..Self::silent(channel) }
     }
 
-    /// Init, once the launcher has told of it.
-    pub(crate) fn init(&self) -> Option<&Process> {
-        self.init.as_ref()
+    fn silent(channel: Channel) -> Self {
+        Self {
+            channel,
+            launcher: None,
+            init: None,
+            clones: 0,
+            clones_planned: 0,
+            pending: VecDeque::new(),
+            output: Vec::new(),
+        }
     }
 
     /// Whoever speaks at present: init, or the launcher before it made init.
@@ -97,7 +117,7 @@ impl Conversation {
 
     /// Goes on with a channel to a known init (`start` by the handle that created it).
     pub(crate) fn resume(process: Process, channel: Channel) -> Self {
-        Self { channel, launcher: None, init: Some(process), output: Vec::new() }
+        Self { init: Some(process), ..Self::silent(channel) }
     }
 
     /// Lets init go on after a barrier.
@@ -125,6 +145,9 @@ impl Conversation {
     /// # Errors
     /// [`ErrorKind::Timeout`] at the deadline.
     pub(crate) fn next(&mut self, deadline: Option<Instant>) -> Result<Event> {
+        if let Some(event) = self.pending.pop_front() {
+            return Ok(event);
+        }
         loop {
             let receive = self.channel.receive();
             let receive = receive
@@ -148,32 +171,27 @@ impl Conversation {
         }
     }
 
-    /// Waits for the launcher's word on init, which may come after init's first record (and init waits for an answer
-    /// to that one, so nothing else comes). False: everybody is gone.
-    pub(crate) fn await_cloned(&mut self, deadline: Option<Instant>) -> Result<bool> {
-        while self.init.is_none() {
-            match self.channel.receive() {
-                Ok(Receive::Record(received)) if received.message.kind == Kind::Cloned => {
-                    self.take_init(received.message, received.fd)?;
+    /// Waits for the word on so many processes, which may come after the first records of the last of them. False:
+    /// everybody is gone.
+    pub(crate) fn await_clones(&mut self, count: usize, deadline: Option<Instant>) -> Result<bool> {
+        while self.clones < count {
+            let mut receive = self.channel.receive();
+            if matches!(receive, Ok(Receive::Empty)) {
+                if self.wait(deadline)? {
+                    continue;
                 }
-                Ok(Receive::Empty) => {
-                    if !self.wait(deadline)? && !self.take_late_word()? {
-                        return Ok(false);
-                    }
+                // Who had to tell has ended, perhaps after telling.
+                receive = self.channel.receive();
+            }
+            let Ok(Receive::Record(received)) = receive else { return Ok(false) };
+            if let Some(event) = self.take(received)? {
+                if self.pending.len() == PENDING_MAX {
+                    return Err(Error::new(ErrorKind::Kernel, "init sends more than it may"));
                 }
-                _ => return Ok(false),
+                self.pending.push_back(event);
             }
         }
         Ok(true)
-    }
-
-    fn take_late_word(&mut self) -> Result<bool> {
-        match self.channel.receive() {
-            Ok(Receive::Record(received)) if received.message.kind == Kind::Cloned => {
-                self.take_init(received.message, received.fd).map(|()| true)
-            }
-            _ => Ok(false),
-        }
     }
 
     /// Who had the word has ended; what was sent before is still there: init's pidfd from the launcher, or what a
@@ -215,14 +233,24 @@ impl Conversation {
         })
     }
 
-    /// The launcher made init and ends; its status says nothing that we need.
+    /// The launcher made init and ends; its status says nothing that we need. A member of an existing pid namespace may
+    /// be made to say this too, so it must speak of a child of ours.
     fn take_init(&mut self, message: Message, fd: Option<OwnedFd>) -> Result<()> {
-        let (Some(pidfd), Ok(pid), None) = (fd, i32::try_from(message.value), &self.init) else {
-            return Err(Error::new(ErrorKind::Kernel, "the launcher sent no pidfd of init"));
+        let refused = |words| Err(Error::new(ErrorKind::Kernel, words));
+        let (Some(pidfd), Ok(pid), true) =
+            (fd, i32::try_from(message.value), self.clones < self.clones_planned)
+        else {
+            return refused("the launcher sent no pidfd of init");
         };
-        self.init = Some(Process { pid, pidfd });
-        if let Some(launcher) = self.launcher.take() {
-            pidfd::reap(&launcher.pidfd);
+        match pidfd::pid_of_child(&pidfd) {
+            // None: it has ended, and somebody else took its status.
+            Ok(found) if found.is_none_or(|found| found == pid) => {}
+            _ => return refused("the launcher sent a pidfd that is not of init"),
+        }
+        self.clones += 1;
+        let before = self.init.replace(Process { pid, pidfd }).or_else(|| self.launcher.take());
+        if let Some(before) = before {
+            pidfd::reap(&before.pidfd);
         }
         Ok(())
     }
@@ -265,30 +293,39 @@ impl Conversation {
         self.speaker().is_none_or(ended)
     }
 
+    /// How many processes were told of.
+    pub(crate) fn clones(&self) -> usize {
+        self.clones
+    }
+
     /// Kills what was started and takes its status. Gives init's end if there was one.
     pub(crate) fn kill(&mut self) -> Option<Ended> {
-        let mut launcher_ended = None;
-        // The launcher first: it may be about to make init.
-        if let Some(launcher) = self.launcher.take() {
-            launcher_ended = end(&launcher);
-            while let Ok(Receive::Record(received)) = self.channel.receive() {
-                if received.message.kind == Kind::Cloned && self.init.is_none() {
-                    self.init = received.fd.map(|pidfd| Process { pid: 0, pidfd });
+        // A frozen v1 cgroup is thawed by the removal that follows.
+        self.kill_and(&|_| {})
+    }
+
+    /// The same; `release` lets a killed process that is frozen act on its signal.
+    pub(crate) fn kill_and(&mut self, release: &dyn Fn(i32)) -> Option<Ended> {
+        let mut ended = None;
+        // The launcher first: each may have been about to make the next one.
+        while let Some(process) = self.launcher.take().or_else(|| self.init.take()) {
+            ended = end(&process, release);
+            for _ in 0..LAST_RECORDS {
+                let Ok(Receive::Record(Received { message, fd, .. })) = self.channel.receive() else { break };
+                if message.kind == Kind::Cloned && self.take_init(message, fd).is_err() {
+                    break;
                 }
             }
         }
-        match self.init.take() {
-            Some(init) => end(&init),
-            None => launcher_ended,
-        }
+        ended
     }
 }
 
 /// Kills a process and takes its status.
-fn end(process: &Process) -> Option<Ended> {
+fn end(process: &Process, release: &dyn Fn(i32)) -> Option<Ended> {
     // ESRCH: it has ended.
     let _gone = pidfd::send_signal(process.pidfd.as_fd(), 9);
-    // SIGKILL ends it, frozen or not (a frozen v1 cgroup is thawed by the removal that follows).
+    release(process.pid);
     let ended = pidfd::wait_readable(process.pidfd.as_fd(), Some(Instant::now() + super::KILL_WAIT));
     ended.unwrap_or(false).then(|| pidfd::status(process.pidfd.as_fd()))
 }

@@ -6,15 +6,10 @@ use std::{
 };
 
 use orlop_init::wire::{OwnedOp, Slot, message::Barrier};
-use rustix::{
-    fs::{Mode, OFlags},
-    io::Errno,
-    mount::OpenTreeFlags,
-    process::Pid,
-};
+use rustix::{io::Errno, mount::OpenTreeFlags};
 
 use super::{
-    Conversation, Event, Failure, HookCall, KILL_WAIT, Launcher, Process, attributes,
+    Conversation, Event, Exec, Failure, HookCall, KILL_WAIT, Launcher, Process, attributes,
     id_maps::{MapCaller, MapKind, Target, write_at},
     run_hooks, run_poststop,
 };
@@ -27,10 +22,7 @@ use crate::{
         step::{HostOp, HostStep, Need, When},
     },
     state::{ANSWER_FIFO, Entry, Phase, Record, START_FIFO, start_time},
-    sys::{
-        channel::Channel,
-        pidfd::{self, Ended},
-    },
+    sys::{channel::Channel, pidfd::Ended},
 };
 
 /// A create at work. Owns what was made so far; [`Creation::run`] undoes it on failure.
@@ -39,10 +31,18 @@ pub(crate) struct Creation<'a> {
     pub(crate) plan: Plan,
     pub(crate) facts: &'a BundleFacts,
     pub(crate) stdio: &'a Stdio,
-    pub(crate) entry: &'a Entry,
+    pub(crate) purpose: Purpose<'a>,
     pub(crate) record: Record,
     pub(crate) deadline: Option<Instant>,
     pub(crate) made: Made,
+}
+
+/// What the process is made for.
+pub(crate) enum Purpose<'a> {
+    /// A new container with this folder.
+    Create(&'a Entry),
+    /// A process in a container that exists.
+    Exec(&'a Exec),
 }
 
 /// What exists and must go when the create fails.
@@ -50,7 +50,7 @@ pub(crate) struct Creation<'a> {
 pub(crate) struct Made {
     cgroup: Option<(Cgroup, CreatedCgroup)>,
     slots: Vec<Option<OwnedFd>>,
-    conversation: Option<Conversation>,
+    pub(super) conversation: Option<Conversation>,
     console: Option<OwnedFd>,
     /// Hooks may have set things up outside: `poststop` hooks must run.
     hooks_began: bool,
@@ -121,11 +121,13 @@ impl Creation<'_> {
     /// Launches and answers until init is ready.
     fn converse(&mut self) -> Result<Try> {
         let (launched, channel) = self.launch()?;
-        self.made.conversation = Some(Conversation::new(launched, channel));
+        let clones = self.plan.clones_before(u32::MAX);
+        self.made.conversation = Some(Conversation::new(launched, channel, clones));
         // How far init came with its own hooks is not known when it dies.
         self.made.hooks_began |= self.plan.init.iter().any(|step| matches!(step.op, OwnedOp::Hook { .. }));
         let clone_step = self.plan.clone_step();
         let mut heard_of_init = false;
+        let mut is_executing = false;
         let mut reached = None;
         loop {
             let event = self.next_event()?;
@@ -138,26 +140,36 @@ impl Creation<'_> {
             }
             match event {
                 Event::Reached { step, barrier } => {
-                    if step > clone_step {
-                        heard_of_init = true;
-                        self.await_init()?;
-                    }
+                    heard_of_init |= step > clone_step;
+                    self.await_clones(self.plan.clones_before(step))?;
                     if self.reach(barrier)? {
                         return Ok(Try::Ready);
                     }
                 }
                 Event::WantTree { step } => self.send_tree(step)?,
-                Event::Console(console) => self.made.console = Some(console),
+                // Once, and not from a member of an existing pid namespace, which may be made to say anything.
+                Event::Console(console) if self.made.console.is_none() => self.made.console = Some(console),
+                Event::Console(_) => {
+                    return Err(Error::new(ErrorKind::Kernel, "init sent a second terminal"));
+                }
                 Event::Failed(failure) if self.is_birth_refused(&failure, clone_step) => {
                     return Ok(Try::NotBornIn);
                 }
                 Event::Failed(failure) => return Err(plan::failure(&self.plan, &failure.as_report())),
+                Event::Executing if self.exec().is_some() => {
+                    is_executing = true;
+                    self.await_clones(self.plan.clones_before(u32::MAX))?;
+                }
+                // The program was executed, which closed the last end.
+                Event::Gone if is_executing => return Ok(Try::Ready),
                 Event::Executing => {
                     return Err(Error::new(ErrorKind::Kernel, "init went on before it was started"));
                 }
                 Event::Gone => match self.end_of_init() {
                     // Killed by a cgroup.kill of the past (Linux 6.18): see docs, cgroups.
-                    Ended::Signaled(9) if !heard_of_init && self.born_in() => return Ok(Try::NotBornIn),
+                    Ended::Signaled(9) if !heard_of_init && self.is_first_clone() && self.born_in() => {
+                        return Ok(Try::NotBornIn);
+                    }
                     ended => return Err(self.died(ended)),
                 },
             }
@@ -165,22 +177,34 @@ impl Creation<'_> {
     }
 
     fn next_event(&mut self) -> Result<Event> {
-        let deadline = self.deadline;
-        self.conversation()?.next(deadline)
+        match self.purpose {
+            Purpose::Create(_) => {
+                let deadline = self.deadline;
+                self.conversation()?.next(deadline)
+            }
+            Purpose::Exec(exec) => exec.next_event(self),
+        }
     }
 
-    fn conversation(&mut self) -> Result<&mut Conversation> {
+    pub(super) fn conversation(&mut self) -> Result<&mut Conversation> {
         self.made.conversation.as_mut().ok_or_else(|| Error::new(ErrorKind::Kernel, "nothing was launched"))
     }
 
-    /// The launcher's word on init may come after init's first record.
-    fn await_init(&mut self) -> Result<()> {
-        let deadline = self.deadline;
-        let conversation = self.conversation()?;
-        if conversation.init().is_some() {
-            return Ok(());
+    fn exec(&self) -> Option<&Exec> {
+        match self.purpose {
+            Purpose::Exec(exec) => Some(exec),
+            Purpose::Create(_) => None,
         }
-        match conversation.await_cloned(deadline)? {
+    }
+
+    fn is_first_clone(&self) -> bool {
+        self.made.conversation.as_ref().is_some_and(|conversation| conversation.clones() == 1)
+    }
+
+    /// The word on a process may come after its first record.
+    fn await_clones(&mut self, count: usize) -> Result<()> {
+        let deadline = self.deadline;
+        match self.conversation()?.await_clones(count, deadline)? {
             true => Ok(()),
             false => Err(Error::new(ErrorKind::Kernel, "the launcher ended before it told of init")),
         }
@@ -241,8 +265,9 @@ impl Creation<'_> {
             return Ok(());
         }
         self.record.pid = pid;
+        let Purpose::Create(entry) = self.purpose else { return Ok(()) };
         self.record.start_time = start_time(pid).map_or(0, |(start, _)| start);
-        self.entry.save(&self.record)
+        entry.save(&self.record)
     }
 
     fn run_steps(&mut self, when: When) -> Result<()> {
@@ -270,16 +295,20 @@ impl Creation<'_> {
             HostOp::MakeCgroup => self.make_cgroup(),
             HostOp::OpenNamespace { slot, path, kind } => self.pass_namespace(*slot, path, *kind),
             HostOp::OpenCgroup { slot } => {
-                let dir = self.cgroup()?.open_dir()?;
+                let dir = match self.purpose {
+                    Purpose::Create(_) => self.cgroup()?.open_dir()?,
+                    Purpose::Exec(exec) => exec.open_cgroup()?,
+                };
                 let dir = dir.ok_or_else(|| {
                     Error::new(ErrorKind::Unsupported, "no process can be born in a cgroup of this layout")
                 })?;
                 self.fill(*slot, dir)
             }
             HostOp::MakeStartFifos { start, answer } => {
-                let start_fifo = self.entry.make_fifo(START_FIFO)?;
+                let Purpose::Create(entry) = self.purpose else { return Ok(()) };
+                let start_fifo = entry.make_fifo(START_FIFO)?;
                 self.fill(*start, start_fifo)?;
-                let answer_fifo = self.entry.make_fifo(ANSWER_FIFO)?;
+                let answer_fifo = entry.make_fifo(ANSWER_FIFO)?;
                 self.fill(*answer, answer_fifo)
             }
             // Performed by `converse`; listed for explain.
@@ -295,7 +324,10 @@ impl Creation<'_> {
             }
             HostOp::MoveToCgroup => {
                 let pid = self.record.pid;
-                self.cgroup()?.place(pid)
+                match self.purpose {
+                    Purpose::Create(_) => self.cgroup()?.place(pid),
+                    Purpose::Exec(exec) => exec.place(pid),
+                }
             }
             HostOp::ApplyLimits { limits } => self.cgroup()?.apply_limits(limits),
             HostOp::ApplyDeviceRules { rules } => self.cgroup()?.apply_device_rules(rules),
@@ -317,8 +349,9 @@ impl Creation<'_> {
                 run_hooks(self.launcher, hooks, call)
             }
             HostOp::SaveState => {
+                let Purpose::Create(entry) = self.purpose else { return Ok(()) };
                 self.record.phase = Phase::Created;
-                self.entry.save(&self.record)
+                entry.save(&self.record)
             }
         }
     }
@@ -338,7 +371,7 @@ impl Creation<'_> {
         Ok(())
     }
 
-    fn cgroup(&self) -> Result<&Cgroup> {
+    pub(super) fn cgroup(&self) -> Result<&Cgroup> {
         match &self.made.cgroup {
             Some((cgroup, _)) => Ok(cgroup),
             None => Err(Error::new(ErrorKind::Kernel, "the container has no cgroup")),
@@ -367,48 +400,6 @@ impl Creation<'_> {
         }
     }
 
-    /// `/proc/PID`, opened first and then seen alive, so that it is not a successor of the same number.
-    fn open_proc(&mut self) -> Result<OwnedFd> {
-        let Some(process) = self.conversation()?.speaker() else {
-            return Err(Error::new(ErrorKind::Kernel, "init is gone"));
-        };
-        let path = format!("/proc/{}", process.pid);
-        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let dir = rustix::fs::open(path.as_str(), flags, Mode::empty())
-            .map_err(|errno| Error::from_errno(format!("cannot open {path}"), errno.raw_os_error()))?;
-        match pidfd::has_ended(process.pidfd.as_fd()) {
-            false => Ok(dir),
-            true => Err(Error::new(ErrorKind::Kernel, "init ended early")),
-        }
-    }
-
-    fn set_oom_score_adj(&mut self, value: i32) -> Result<()> {
-        let written = write_at(&self.open_proc()?, "oom_score_adj", &value.to_string());
-        written.map_err(|error| match error.kind() {
-            ErrorKind::PermissionDenied => error.with_hint(
-                "lowering it below the caller's own value needs CAP_SYS_RESOURCE on the machine itself",
-            ),
-            _ => error,
-        })
-    }
-
-    fn set_rlimit(&self, resource: u32, name: &str, soft: u64, hard: u64) -> Result<()> {
-        let failed = |errno: i32| {
-            Error::from_errno(format!("cannot set rlimit {name} to soft {soft}, hard {hard}"), errno)
-        };
-        let resource =
-            crate::sys::rlimit::from_number(resource).ok_or_else(|| failed(Errno::INVAL.raw_os_error()))?;
-        let bound = |value: u64| (value != u64::MAX).then_some(value);
-        let limit = rustix::process::Rlimit { current: bound(soft), maximum: bound(hard) };
-        match rustix::process::prlimit(Pid::from_raw(self.record.pid), resource, limit) {
-            Ok(_) => Ok(()),
-            Err(errno @ Errno::PERM) => Err(failed(errno.raw_os_error()).with_hint(
-                "raising a hard limit needs CAP_SYS_RESOURCE, which the runtime does not have here",
-            )),
-            Err(errno) => Err(failed(errno.raw_os_error())),
-        }
-    }
-
     /// While init makes its first mounts, so that it waits for none of them.
     fn send_eager_trees(&mut self) -> Result<()> {
         let steps = self.plan.init.iter().zip(0..).filter(|(step, _)| step.tree.is_some()).map(|(_, at)| at);
@@ -429,42 +420,12 @@ impl Creation<'_> {
         self.conversation()?.send_tree(step, opened)
     }
 
-    /// How init, or the launcher before it, ended.
-    fn end_of_init(&mut self) -> Ended {
-        match &mut self.made.conversation {
-            Some(conversation) if conversation.has_ended() => conversation.kill().unwrap_or(Ended::Unknown),
-            // It lives: the status would be that of our own kill.
-            Some(conversation) => {
-                conversation.kill();
-                Ended::Unknown
-            }
-            None => Ended::Unknown,
-        }
-    }
-
-    fn died(&self, ended: Ended) -> Error {
-        let killed_by_memory = || {
-            let kills = self.cgroup().and_then(Cgroup::oom_kill_count);
-            matches!(kills, Ok(Some(count)) if count > 0)
-        };
-        match ended {
-            Ended::Signaled(9) if killed_by_memory() => {
-                Error::new(ErrorKind::Kernel, "container init was OOM-killed (memory limit too low?)")
-                    .with_config_path("linux.resources.memory.limit")
-            }
-            Ended::Signaled(signal) => {
-                Error::new(ErrorKind::Kernel, format!("container init was killed by signal {signal}"))
-            }
-            Ended::Exited(code) => Error::new(
-                ErrorKind::Kernel,
-                format!("container init ended with status {code} without a word"),
-            ),
-            Ended::Unknown => Error::new(ErrorKind::Kernel, "container init ended without a word"),
-        }
-    }
-
     /// Takes everything back; failures of that are attached to the first one.
     fn undo(&mut self, error: &mut Error) {
+        let entry = match self.purpose {
+            Purpose::Create(entry) => entry,
+            Purpose::Exec(exec) => return exec.undo(&mut self.made),
+        };
         if let Some(mut conversation) = self.made.conversation.take() {
             conversation.kill();
         }
@@ -478,7 +439,7 @@ impl Creation<'_> {
         if self.made.hooks_began {
             run_poststop(self.launcher, &self.record, self.deadline);
         }
-        if let Err(failure) = self.entry.remove() {
+        if let Err(failure) = entry.remove() {
             error.attach_cleanup(failure);
         }
     }

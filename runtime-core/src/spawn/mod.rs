@@ -5,16 +5,19 @@
 mod attributes;
 mod conversation;
 mod create;
+mod exec;
 mod hooks;
 mod id_maps;
 mod launcher;
+mod new_process;
 mod program;
 mod subids;
 
 use std::time::Duration;
 
 pub(crate) use conversation::{Conversation, Event, Failure, Process};
-pub(crate) use create::{Creation, Made};
+pub(crate) use create::{Creation, Made, Purpose};
+pub(crate) use exec::{Exec, ExecCgroup, paused};
 pub(crate) use hooks::{HookCall, run_hooks, run_poststop};
 pub(crate) use launcher::Launcher;
 

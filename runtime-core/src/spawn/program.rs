@@ -149,7 +149,7 @@ impl Running {
         }
         let ops = program.ops()?;
         let (launched, channel) = launcher.launch(ops.iter(), &Stdio::fds(stdin, stdout, stderr), &[], 0)?;
-        let mut conversation = Conversation::new(launched, channel);
+        let mut conversation = Conversation::new(launched, channel, 0);
         let event = conversation.await_exec(limit);
         match event {
             Ok(Event::Executing) => {}

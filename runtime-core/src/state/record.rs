@@ -121,6 +121,9 @@ pub(crate) struct Record {
     pub(crate) cgroup: Option<CgroupDirs>,
     /// Init is pid 1 of its own pid namespace: its end ends all others.
     pub(crate) own_pid_namespace: bool,
+    /// Processes keep the session keyring of whoever starts them.
+    #[serde(default)]
+    pub(crate) no_new_keyring: bool,
     /// Steps of init after the start signal, so that `start` can name the one that fails.
     pub(crate) start_steps: Vec<StartStep>,
     pub(crate) poststart: Vec<HookRecord>,

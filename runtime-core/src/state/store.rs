@@ -17,6 +17,8 @@ use crate::{Error, ErrorKind, Result};
 
 const STATE: &str = "state.json";
 const NEW_STATE: &str = "state.json.new";
+/// The configuration as it was created, for processes that join later.
+const CONFIG: &str = "config.json";
 /// FIFO of the start signal.
 pub(crate) const START_FIFO: &str = "exec.fifo";
 /// FIFO of the answer to the start signal.
@@ -200,14 +202,32 @@ impl Entry {
         let bytes = serde_json::to_vec(record).map_err(|source| {
             Error::new(ErrorKind::StateCorrupt, "the state cannot be written as JSON").with_source(source)
         })?;
-        self.write_new(&bytes)
+        self.write_file(NEW_STATE, &bytes)
             .and_then(|()| rustix::fs::renameat(&self.dir, NEW_STATE, &self.dir, STATE))
             .map_err(|errno| errno_error("cannot write", &self.path.join(STATE), errno))
     }
 
-    fn write_new(&self, bytes: &[u8]) -> Result<(), Errno> {
+    /// Keeps the configuration.
+    pub(crate) fn save_config(&self, json: &[u8]) -> Result<()> {
+        self.write_file(CONFIG, json)
+            .map_err(|errno| errno_error("cannot write", &self.path.join(CONFIG), errno))
+    }
+
+    /// The configuration as it was created.
+    pub(crate) fn load_config(&self) -> Result<Vec<u8>> {
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        let file = rustix::fs::openat(&self.dir, CONFIG, flags, Mode::empty())
+            .map_err(|errno| errno_error("cannot open", &self.path.join(CONFIG), errno))?;
+        let mut bytes = Vec::with_capacity(16 << 10);
+        std::fs::File::from(file).take(RECORD_MAX).read_to_end(&mut bytes).map_err(|source| {
+            Error::from_io(format!("cannot read {}", self.path.join(CONFIG).display()), source)
+        })?;
+        Ok(bytes)
+    }
+
+    fn write_file(&self, name: &str, bytes: &[u8]) -> Result<(), Errno> {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-        let file = rustix::fs::openat(&self.dir, NEW_STATE, flags, Mode::RUSR | Mode::WUSR)?;
+        let file = rustix::fs::openat(&self.dir, name, flags, Mode::RUSR | Mode::WUSR)?;
         let mut rest = bytes;
         while !rest.is_empty() {
             let written = rustix::io::write(&file, rest)?;
@@ -244,7 +264,7 @@ impl Entry {
 
     /// Removes the folder with the files that we make. Anything else in it (a notify socket) goes too.
     pub(crate) fn remove(&self) -> Result<()> {
-        for name in [START_FIFO, ANSWER_FIFO, NEW_STATE, STATE] {
+        for name in [START_FIFO, ANSWER_FIFO, NEW_STATE, CONFIG, STATE] {
             self.remove_file(name)?;
         }
         if !self.is_current() {
@@ -296,6 +316,7 @@ mod tests {
             owner_uid: 0,
             cgroup: None,
             own_pid_namespace: true,
+            no_new_keyring: false,
             start_steps: Vec::new(),
             poststart: Vec::new(),
             poststop: Vec::new(),

@@ -1,7 +1,7 @@
 //! Processes by pidfd: signals, ends, exit statuses.
 
 use std::{
-    os::fd::{AsFd, AsRawFd, BorrowedFd},
+    os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
     time::Instant,
 };
 
@@ -38,8 +38,8 @@ fn errno_of(result: isize) -> Result<usize, Errno> {
 }
 
 /// Whether the process has ended (it may be a zombie).
-pub(crate) fn has_ended(pidfd: BorrowedFd<'_>) -> bool {
-    wait_readable(pidfd, Some(Instant::now())).unwrap_or(false)
+pub(crate) fn has_ended(pidfd: impl AsFd) -> bool {
+    wait_readable(pidfd.as_fd(), Some(Instant::now())).unwrap_or(false)
 }
 
 /// Waits until the fd is readable (a pidfd: until the process has ended); false when the deadline passed.
@@ -99,6 +99,44 @@ struct PidfdInfo {
 const PIDFD_GET_INFO: usize = (3 << 30) | (size_of::<PidfdInfo>() << 16) | (0xff << 8) | 11;
 const PIDFD_INFO_EXIT: u64 = 1 << 3;
 
+/// The pid of a process that is a child of this one; none when it was reaped.
+///
+/// # Errors
+/// `CHILD` for a process of somebody else and for what is no pidfd.
+pub(crate) fn pid_of_child(pidfd: &OwnedFd) -> Result<Option<i32>, Errno> {
+    let mut info = PidfdInfo::default();
+    let info_at = std::ptr::from_mut(&mut info) as usize;
+    // SAFETY: the kernel writes at most the size that the request number names.
+    let result =
+        unsafe { syscall6(nr::IOCTL, [pidfd.as_raw_fd() as usize, PIDFD_GET_INFO, info_at, 0, 0, 0]) };
+    match errno_of(result) {
+        Ok(_) => {
+            let [pid, _, parent, ..] = info.ids;
+            if parent == std::process::id() {
+                i32::try_from(pid).map(Some).map_err(|_| Errno::CHILD)
+            } else {
+                Err(Errno::CHILD)
+            }
+        }
+        Err(Errno::SRCH) => Ok(None),
+        // Before 6.13.
+        Err(_) => pid_of_child_in_proc(pidfd),
+    }
+}
+
+/// /proc/self/fdinfo has the pid (proc_pid_fdinfo(5)), and waitid(2) knows children only.
+fn pid_of_child_in_proc(pidfd: &OwnedFd) -> Result<Option<i32>, Errno> {
+    let text = std::fs::read_to_string(format!("/proc/self/fdinfo/{}", pidfd.as_raw_fd()))
+        .map_err(|_| Errno::CHILD)?;
+    let pid = text.lines().find_map(|line| line.strip_prefix("Pid:")?.trim().parse::<i32>().ok());
+    let pid = pid.ok_or(Errno::CHILD)?;
+    if pid < 0 {
+        return Ok(None);
+    }
+    let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+    rustix::process::waitid(WaitId::PidFd(pidfd.as_fd()), options).map(|_| Some(pid))
+}
+
 /// The status that the kernel keeps for holders of a pidfd after the process was reaped (6.15).
 fn kept_status(pidfd: BorrowedFd<'_>) -> Option<Ended> {
     let mut info = PidfdInfo { mask: PIDFD_INFO_EXIT, ..PidfdInfo::default() };
@@ -113,4 +151,33 @@ fn kept_status(pidfd: BorrowedFd<'_>) -> Option<Ended> {
         0 => Ended::Exited((info.exit_code >> 8) & 0xff),
         signal => Ended::Signaled(signal),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::{
+        io::Errno,
+        process::{Pid, PidfdFlags, pidfd_open},
+    };
+
+    use super::{pid_of_child, pid_of_child_in_proc};
+
+    #[test]
+    fn only_children_are_ours() {
+        let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+        let own = pidfd_open(Pid::from_child(&child), PidfdFlags::empty()).unwrap();
+        let own_pid = i32::try_from(child.id()).unwrap();
+        let parent = pidfd_open(rustix::process::getppid().unwrap(), PidfdFlags::empty()).unwrap();
+        let file = std::fs::File::open("/dev/null").unwrap().into();
+        for ask in [pid_of_child, pid_of_child_in_proc] {
+            assert_eq!(ask(&own), Ok(Some(own_pid)));
+            assert_eq!(ask(&parent), Err(Errno::CHILD));
+            assert_eq!(ask(&file), Err(Errno::CHILD));
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        for ask in [pid_of_child, pid_of_child_in_proc] {
+            assert_eq!(ask(&own), Ok(None));
+        }
+    }
 }

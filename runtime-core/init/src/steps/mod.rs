@@ -139,7 +139,11 @@ impl Init {
     fn root(&mut self) -> Result<RawFd, Errno> {
         let root = match self.rootfs.take() {
             Some(root) => root,
-            None => file::openat(file::AT_FDCWD, c"/", O_PATH | O_DIRECTORY, 0)?,
+            None => {
+                // That of the container which was joined.
+                self.is_inside = true;
+                file::openat(file::AT_FDCWD, c"/", O_PATH | O_DIRECTORY, 0)?
+            }
         };
         Ok(self.rootfs.insert(root).raw())
     }

@@ -164,9 +164,24 @@ fn place(plan: &Plan, fits: impl Fn(&OwnedOp) -> bool) -> usize {
 
 #[test]
 fn every_chapter_says_why_it_is_there() {
-    for chapter in CHAPTERS {
+    for chapter in CHAPTERS.iter().chain(super::exec::CHAPTERS) {
         assert!(!chapter.name.is_empty() && chapter.place.len() > 10, "{}", chapter.name);
     }
+}
+
+/// The text with the table of chapters between the two marks.
+fn with_table(text: &str, mark: &str, chapters: &[super::Chapter]) -> String {
+    let (before, rest) = text.split_once(&format!("<!-- {mark}:")).unwrap();
+    let (how, rest) = rest.split_once("-->\n").unwrap();
+    let end = format!("<!-- end of {mark}");
+    let (_, after) = rest.split_once(&end).unwrap();
+    let rows: String = chapters
+        .iter()
+        .enumerate()
+        .map(|(number, chapter)| format!("| {} | {} | {} |\n", number + 1, chapter.name, chapter.place))
+        .collect();
+    let table = format!("| | who does what | why here |\n| --- | --- | --- |\n{rows}");
+    format!("{before}<!-- {mark}:{how}-->\n{table}{end}{after}")
 }
 
 #[test]
@@ -174,16 +189,8 @@ fn the_book_lists_the_chapters() {
     let book = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../docs/src/design/order.md");
     // A crate that was packaged alone has no book.
     let Ok(text) = std::fs::read_to_string(&book) else { return };
-    let (before, rest) = text.split_once("<!-- chapters").unwrap();
-    let (mark, rest) = rest.split_once("-->\n").unwrap();
-    let (_, after) = rest.split_once("<!-- end of chapters").unwrap();
-    let rows: String = CHAPTERS
-        .iter()
-        .enumerate()
-        .map(|(number, chapter)| format!("| {} | {} | {} |\n", number + 1, chapter.name, chapter.place))
-        .collect();
-    let table = format!("| | who does what | why here |\n| --- | --- | --- |\n{rows}");
-    let expected = format!("{before}<!-- chapters{mark}-->\n{table}<!-- end of chapters{after}");
+    let expected = with_table(&text, "chapters", CHAPTERS);
+    let expected = with_table(&expected, "chapters of exec", super::exec::CHAPTERS);
     if std::env::var_os("ORLOP_UPDATE_PLANS").is_some() {
         std::fs::write(&book, &expected).unwrap();
     }
