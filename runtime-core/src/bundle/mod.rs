@@ -10,6 +10,7 @@ mod number_list;
 mod open;
 mod schema;
 mod shape;
+mod typed;
 
 use std::path::{Path, PathBuf};
 

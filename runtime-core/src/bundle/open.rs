@@ -12,8 +12,9 @@ use serde_json::Value;
 use super::{
     Bundle, Fields, json, schema,
     shape::{self, Findings},
+    typed,
 };
-use crate::{Error, ErrorKind, Problem, Result};
+use crate::{Error, ErrorKind, Result};
 
 /// The largest config.json that is read. Those of engines have some tens of KiB.
 const MAX_BYTES: u64 = 16 << 20;
@@ -54,11 +55,7 @@ impl Bundle {
             return Err(refused(problems));
         }
         let fields = Fields::take(&mut config, &mut warnings);
-        // The form was checked, so a failure here is a value that the crate is stricter about than the tables.
-        let spec = serde_path_to_error::deserialize(config).map_err(|error| {
-            let path = error.path().to_string();
-            refused(vec![Problem::new(path.trim_start_matches('.'), error.inner().to_string())])
-        })?;
+        let spec = typed::spec_of(&config).map_err(|problem| refused(vec![problem]))?;
         Ok(Self { dir, json, spec, fields, warnings })
     }
 }
