@@ -161,7 +161,7 @@ fn ps_lists_every_process_by_its_pid_of_the_host() {
             assert!(rows.iter().all(|row| row.contains("probe")), "{layout} {table}");
             for pid in &listed {
                 let has = |row: &&str| row.split_whitespace().any(|word| word == pid.to_string());
-                assert!(rows.iter().any(|row| has(row)), "{layout} {table}");
+                assert!(rows.iter().any(has), "{layout} {table}");
             }
         }
         let failed = orlop.call(["ps", container.id(), "-eo", "comm"]).failure(1);

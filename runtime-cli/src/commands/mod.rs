@@ -17,6 +17,7 @@ mod spec;
 mod start;
 mod state;
 mod try_command;
+mod update;
 mod validate;
 pub mod version;
 
@@ -87,6 +88,7 @@ pub const ALL: &[&Command] = &[
     &delete::COMMAND,
     &pause::COMMAND,
     &resume::COMMAND,
+    &update::COMMAND,
     &state::COMMAND,
     &list::COMMAND,
     &ps::COMMAND,

@@ -12,7 +12,7 @@ use crate::Problem;
 ///
 /// # Errors
 /// Where the text is no JSON, or all names that are there twice.
-pub(super) fn parse(bytes: &[u8]) -> Result<Value, Vec<Problem>> {
+pub(crate) fn parse(bytes: &[u8]) -> Result<Value, Vec<Problem>> {
     let mut duplicates = Vec::new();
     let mut source = serde_json::Deserializer::from_slice(bytes);
     let value = Tree { duplicates: &mut duplicates }

@@ -22,6 +22,7 @@ pub(crate) use attributes::{
 };
 pub use default_spec::default_spec;
 pub(crate) use fields::{Capabilities, Fields};
+pub(crate) use json::parse as parse_json;
 pub(crate) use number_list::mask;
 
 /// An OCI bundle whose config.json was read and checked for its form: every value has the type that the

@@ -41,6 +41,18 @@ impl Bundle {
         Self::parse(json.to_vec(), absolute(dir.as_ref())?)
     }
 
+    /// A configuration that says nothing but `linux.resources`, which is what `update` takes.
+    pub(crate) fn of_resources(resources: Value) -> Result<Self> {
+        let config = serde_json::json!({
+            "ociVersion": "1.3.0",
+            "root": { "path": "rootfs" },
+            "linux": { "resources": resources },
+        });
+        // There is no file to name.
+        Self::from_value(config, PathBuf::from("/"), Vec::new())
+            .map_err(|error| Error::invalid_config(error.problems().to_vec()))
+    }
+
     fn parse(json: Vec<u8>, dir: PathBuf) -> Result<Self> {
         let config = json::parse(&json)
             .map_err(|problems| Error::invalid_config(problems).with_path(dir.join("config.json")))?;

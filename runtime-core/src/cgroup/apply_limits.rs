@@ -6,7 +6,7 @@ use rustix::{fs::CWD, io::Errno};
 
 use super::{
     Cgroup, Limits, files,
-    limits::{FileWrite, IfMissing, Layout},
+    limits::{Conversion, FileWrite, IfMissing, Layout},
 };
 use crate::{Error, ErrorKind, Result};
 
@@ -20,6 +20,11 @@ impl Cgroup {
         if limits.is_empty() {
             return Ok(());
         }
+        self.write_all(&self.conversion(limits)?.writes)
+    }
+
+    /// What the limits come to here. Nothing is written yet.
+    pub(super) fn conversion(&self, limits: &Limits) -> Result<Conversion> {
         let conversion = limits.convert(Layout::of(&self.dirs));
         if !conversion.problems.is_empty() {
             return Err(Error::invalid_config(conversion.problems));
@@ -27,9 +32,13 @@ impl Cgroup {
         if conversion.checks_memory_usage {
             self.check_memory_usage(&conversion.writes)?;
         }
+        Ok(conversion)
+    }
+
+    pub(super) fn write_all(&self, writes: &[FileWrite]) -> Result<()> {
         // `unified` is a group of its own at the end, since its paths say so.
         let is_neighbour = |a: &FileWrite, b: &FileWrite| a.controller == b.controller && a.in_v2 == b.in_v2;
-        conversion.writes.chunk_by(is_neighbour).try_for_each(|group| self.write_group(group))
+        writes.chunk_by(is_neighbour).try_for_each(|group| self.write_group(group))
     }
 
     /// Writes values of one controller. Some bound each other, so that one is refused until another is written: what
@@ -95,7 +104,7 @@ impl Cgroup {
         Err(self.explain(files::cannot_write(&path, value, errno), &dir, errno))
     }
 
-    fn dir_of(&self, write: &FileWrite) -> Option<PathBuf> {
+    pub(super) fn dir_of(&self, write: &FileWrite) -> Option<PathBuf> {
         match write.in_v2 {
             true => self.dirs.v2(),
             false => self.dirs.v1(&write.controller).map(Path::to_owned),

@@ -66,6 +66,14 @@ impl Cgroup {
         if let Some(cpuset) = self.dirs.v1("cpuset") {
             fill_cpuset(cpuset)?;
         }
+        self.enable(needed)
+    }
+
+    /// Makes v2 controllers available in the cgroup.
+    ///
+    /// # Errors
+    /// `Unsupported` for one that cannot be had.
+    pub(super) fn enable(&self, needed: &NeededControllers) -> Result<()> {
         if needed.is_empty() {
             return Ok(());
         }

@@ -42,7 +42,19 @@ fn write_v1(dir: &std::path::Path, policy: &DevicePolicy) -> Result<()> {
     let list = dir.join("devices.list");
     let current =
         files::read_raw(rustix::fs::CWD, &list).map_err(|errno| files::cannot_read(&list, errno))?;
-    V1State::parse(&current).writes_to(&target).iter().try_for_each(|(file, value)| {
+    let before = V1State::parse(&current);
+    write_lines(dir, &before.writes_to(&target)).map_err(|mut error| {
+        // What cannot be read says nothing of what would have to be taken back.
+        let now = files::read_raw(rustix::fs::CWD, &list).unwrap_or(current);
+        if let Err(failure) = write_lines(dir, &V1State::parse(&now).writes_to(&before)) {
+            error.attach_cleanup(failure);
+        }
+        error
+    })
+}
+
+fn write_lines(dir: &std::path::Path, lines: &[(&'static str, String)]) -> Result<()> {
+    lines.iter().try_for_each(|(file, value)| {
         files::write(&dir.join(file), value).map_err(|error| {
             match error.errno().map(Errno::from_raw_os_error) {
                 Some(Errno::PERM) => {

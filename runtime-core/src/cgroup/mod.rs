@@ -17,6 +17,7 @@ mod processes;
 mod remove;
 #[allow(dead_code, reason = "for the verbs that report statistics")]
 mod stats;
+mod update;
 
 use std::{collections::BTreeMap, path::PathBuf};
 

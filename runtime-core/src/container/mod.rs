@@ -9,7 +9,9 @@ mod processes;
 mod remove;
 mod runtime;
 mod start;
+mod update;
 
 pub use exec::{ExecProcess, Executed};
 pub use handle::{Container, Created};
 pub use runtime::{Prepared, Runtime, RuntimeBuilder};
+pub use update::Update;

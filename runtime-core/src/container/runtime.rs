@@ -10,6 +10,7 @@ use super::{
     Container, Created,
     observe::{observe, public_state},
     remove,
+    update::asked_memory,
 };
 use crate::{
     Bundle, ContainerId, ContainerState, CreateOptions, Deadline, Delete, Error, ErrorKind, Problem, Result,
@@ -18,7 +19,7 @@ use crate::{
     inspect::{self, BundleFacts},
     plan::{self, Plan, step::HookKind},
     spawn::{Creation, Launcher, Purpose},
-    state::{Loaded, Phase, RECORD_VERSION, Record, Store},
+    state::{AskedMemory, Loaded, Phase, RECORD_VERSION, Record, Store},
     validate::validate,
 };
 
@@ -113,6 +114,7 @@ impl Prepared {
             annotations: self.bundle.fields().annotations.clone(),
             owner_uid: rustix::process::geteuid().as_raw(),
             cgroup: self.plan.cgroup.as_ref().map(|cgroup| cgroup.dirs.clone()),
+            memory: asked_memory(AskedMemory::default(), &self.bundle),
             own_pid_namespace: self.plan.own_pid_namespace(),
             no_new_keyring: self.no_new_keyring,
             start_steps: self.plan.start_steps(),

@@ -14,7 +14,7 @@ use super::{
     step::{HookKind, HostOp, When, Why},
 };
 use crate::{
-    Bundle, ContainerId, CreateOptions, Result,
+    Bundle, ContainerId, CreateOptions, Problem, Result,
     cgroup::{CgroupPlan, DeviceAccess, DeviceKind, DeviceRule, Limits, Placement, cgroup_dirs},
     host::{CgroupHost, CgroupRights, Credentials, HostFacts},
 };
@@ -104,7 +104,7 @@ fn placement(layout: &CgroupHost, namespaces: &Namespaces) -> Placement {
 }
 
 /// `linux.resources` without devices; fields that the parse tree has wrong come from beside it.
-fn limits(bundle: &Bundle) -> Limits {
+pub(crate) fn limits(bundle: &Bundle) -> Limits {
     let fields = bundle.fields();
     let resources = bundle.spec().linux().as_ref().and_then(|linux| linux.resources().as_ref());
     let typed = resources.map(|resources| {
@@ -190,26 +190,27 @@ pub(super) fn limit(decisions: &Decisions<'_>, at: Barrier, draft: &mut Draft) {
     }
     // The kernel lets nobody in another user namespace than the initial one load a device program.
     if !decisions.is_rootless && !decisions.host.credentials.in_user_namespace() {
-        let rules = device_rules(decisions.bundle, draft);
+        let rules = device_rules(decisions.bundle, &mut draft.problems);
         draft.host(When::At(at), HostOp::ApplyDeviceRules { rules }, Why::config("linux.resources.devices"));
     }
 }
 
 /// `linux.resources.devices`; no list is an empty one, and the default devices are the cgroup module's to add.
-fn device_rules(bundle: &Bundle, draft: &mut Draft) -> Vec<DeviceRule> {
+pub(crate) fn device_rules(bundle: &Bundle, problems: &mut Vec<Problem>) -> Vec<DeviceRule> {
     let resources = bundle.spec().linux().as_ref().and_then(|linux| linux.resources().as_ref());
     let listed = resources.and_then(|resources| resources.devices().as_deref()).unwrap_or_default();
-    listed.iter().enumerate().map(|(index, rule)| device_rule(index, rule, draft)).collect()
+    listed.iter().enumerate().map(|(index, rule)| device_rule(index, rule, problems)).collect()
 }
 
-fn device_rule(index: usize, rule: &LinuxDeviceCgroup, draft: &mut Draft) -> DeviceRule {
+fn device_rule(index: usize, rule: &LinuxDeviceCgroup, problems: &mut Vec<Problem>) -> DeviceRule {
     let at = format!("linux.resources.devices[{index}]");
+    let mut problem = |at: String, message: String| problems.push(Problem::new(at, message));
     let kind = match rule.typ() {
         None | Some(LinuxDeviceType::A) => DeviceKind::All,
         Some(LinuxDeviceType::C) => DeviceKind::Char,
         Some(LinuxDeviceType::B) => DeviceKind::Block,
         Some(other) => {
-            draft.problem(format!("{at}.type"), format!("{:?} is none of a, b, c", other.as_str()));
+            problem(format!("{at}.type"), format!("{:?} is none of a, b, c", other.as_str()));
             DeviceKind::All
         }
     };
@@ -218,7 +219,7 @@ fn device_rule(index: usize, rule: &LinuxDeviceCgroup, draft: &mut Draft) -> Dev
         let number = value.filter(|value| *value != -1)?;
         u32::try_from(number).map_or_else(
             |_| {
-                draft.problem(format!("{at}.{name}"), format!("{number} is no device number, and -1 is any"));
+                problem(format!("{at}.{name}"), format!("{number} is no device number, and -1 is any"));
                 None
             },
             Some,
@@ -227,10 +228,10 @@ fn device_rule(index: usize, rule: &LinuxDeviceCgroup, draft: &mut Draft) -> Dev
     let (major, minor) = (number("major", rule.major()), number("minor", rule.minor()));
     let access = rule.access().as_deref().unwrap_or_default();
     if let Some(wrong) = access.chars().find(|letter| !"rwm".contains(*letter)) {
-        draft.problem(format!("{at}.access"), format!("{wrong:?} is none of r, w, m"));
+        problem(format!("{at}.access"), format!("{wrong:?} is none of r, w, m"));
     }
     if access.is_empty() && rule.allow() {
-        draft.problem(format!("{at}.access"), "is missing: a rule that allows must say what");
+        problem(format!("{at}.access"), "is missing: a rule that allows must say what".to_owned());
     }
     let has = |letter: char| access.is_empty() || access.contains(letter);
     DeviceRule {

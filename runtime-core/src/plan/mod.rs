@@ -32,6 +32,7 @@ use oci_spec::runtime::{Linux, Mount, Process};
 use orlop_init::wire::{Slot, message::Barrier};
 
 pub(crate) use capabilities::NAMES as CAPABILITY_NAMES;
+pub(crate) use cgroup::{device_rules, limits};
 pub(crate) use errors::{FailureReport, failure};
 pub(crate) use exec::{ExecInput, plan_exec};
 pub(crate) use explain::{describe, describe_host, explain_json, explain_text};

@@ -119,6 +119,9 @@ pub(crate) struct Record {
     pub(crate) owner_uid: u32,
     /// None: no cgroup of its own.
     pub(crate) cgroup: Option<CgroupDirs>,
+    /// Memory limits as they were asked for last.
+    #[serde(default)]
+    pub(crate) memory: AskedMemory,
     /// Init is pid 1 of its own pid namespace: its end ends all others.
     pub(crate) own_pid_namespace: bool,
     /// Processes keep the session keyring of whoever starts them.
@@ -128,6 +131,14 @@ pub(crate) struct Record {
     pub(crate) start_steps: Vec<StartStep>,
     pub(crate) poststart: Vec<HookRecord>,
     pub(crate) poststop: Vec<HookRecord>,
+}
+
+/// `limit` and `swap` of `linux.resources.memory`. cgroup v2 holds their difference, so that an update of one needs the
+/// other as it was meant: a swap limit that an engine set by itself (`memory.swap.max`) says nothing of their sum.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct AskedMemory {
+    pub(crate) limit: Option<i64>,
+    pub(crate) swap: Option<i64>,
 }
 
 /// What is kept of a step after the start signal.

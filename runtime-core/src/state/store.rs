@@ -315,6 +315,7 @@ mod tests {
             annotations: BTreeMap::from([("k".to_owned(), "v=w".to_owned())]),
             owner_uid: 0,
             cgroup: None,
+            memory: crate::state::AskedMemory::default(),
             own_pid_namespace: true,
             no_new_keyring: false,
             start_steps: Vec::new(),

@@ -29,6 +29,11 @@ pub(crate) fn validate(bundle: &Bundle) -> Vec<Problem> {
     SECTIONS.iter().flat_map(|section| section(bundle)).collect()
 }
 
+/// What is wrong in `linux.resources`, for those that come without the rest.
+pub(crate) fn validate_resources(bundle: &Bundle) -> Vec<Problem> {
+    [resources::check(bundle), unsupported::check(bundle)].concat()
+}
+
 /// One per part of config.json, in the order of the specification.
 const SECTIONS: &[fn(&Bundle) -> Vec<Problem>] = &[
     version::check,
