@@ -16,10 +16,15 @@ use crate::{
     Error, ErrorKind, Result, Stdio,
     sys::{
         channel::Channel,
+        fresh_program::fresh_program,
         image::{Image, sealed_memfd},
         launch::{LaunchFailure, Launched, launch},
     },
 };
+
+const ETXTBSY: i32 = 26;
+/// A fork's child holds an fd only until its exec, so two in a row are rare.
+const BUSY_ATTEMPTS: u32 = 8;
 
 /// Keeps the sealed program between starts.
 #[derive(Debug, Default)]
@@ -88,25 +93,37 @@ impl Launcher {
 
         let base_text = CString::new(base.to_string()).unwrap_or_default();
         let argv = [c"orlop-init", &base_text];
-        let launched = self.with_image(|image| launch(image, &argv, &fds))?.map_err(launch_error)?;
-        Ok((launched, channel))
+        let mut busy = 0;
+        loop {
+            let image = self.image()?;
+            match launch(image.as_fd(), &argv, &fds) {
+                Ok(launched) => return Ok((launched, channel)),
+                // A child that some thread of the caller's forked held the file open for writing: the next is another.
+                Err(LaunchFailure::Exec(ETXTBSY)) if busy < BUSY_ATTEMPTS => busy += 1,
+                Err(failure) => return Err(launch_error(failure)),
+            }
+        }
     }
 
-    fn with_image<R>(&self, use_it: impl FnOnce(BorrowedFd<'_>) -> R) -> Result<R> {
+    /// The program, for one start.
+    fn image(&self) -> Result<OwnedFd> {
         let mut kept = self.image.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         if let Some(image) = kept.take_if(|image| !image.is_intact()) {
             image.forget();
         }
         let image = match kept.take() {
             Some(image) => image,
-            None => Image::new().map_err(image_error)?,
+            None => match Image::new() {
+                Ok(image) => image,
+                Err(Errno::ACCESS) => return fresh_program().map_err(image_error),
+                Err(errno) => return Err(image_error(errno)),
+            },
         };
         // A duplicate, so that other threads need not wait for this start.
         let own = image.as_fd().try_clone_to_owned();
         *kept = Some(image);
         drop(kept);
-        let own = own.map_err(|source| Error::from_io("cannot duplicate the program's memfd", source))?;
-        Ok(use_it(own.as_fd()))
+        own.map_err(|source| Error::from_io("cannot duplicate the program's memfd", source))
     }
 }
 
@@ -114,7 +131,9 @@ fn image_error(errno: Errno) -> Error {
     let error = Error::from_errno("cannot make the sealed program of init", errno.raw_os_error());
     match errno {
         Errno::ACCESS | Errno::PERM => {
-            error.with_hint("the sysctl vm.memfd_noexec=2 forbids executable memfds; set it to 1 or 0")
+            let hint = "the sysctl vm.memfd_noexec=2 forbids executable memfds, and no file can be executed from \
+                        /dev/shm, /run, /tmp or /var/tmp: set it to 1 or 0, or mount one of them without noexec";
+            error.with_hint(hint)
         }
         _ => error,
     }

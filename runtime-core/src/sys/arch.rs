@@ -18,6 +18,7 @@ pub(super) mod nr {
     pub(in crate::sys) const EXECVEAT: usize = 322;
     pub(in crate::sys) const PIDFD_SEND_SIGNAL: usize = 424;
     pub(in crate::sys) const CLONE3: usize = 435;
+    pub(in crate::sys) const MOUNT_SETATTR: usize = 442;
 }
 
 /// Numbers that are used raw.
@@ -34,6 +35,7 @@ pub(super) mod nr {
     pub(in crate::sys) const EXECVEAT: usize = 281;
     pub(in crate::sys) const PIDFD_SEND_SIGNAL: usize = 424;
     pub(in crate::sys) const CLONE3: usize = 435;
+    pub(in crate::sys) const MOUNT_SETATTR: usize = 442;
 }
 
 /// `syscall(2)` without libc: the result as the kernel returns it, negative errno on failure.

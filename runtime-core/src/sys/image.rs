@@ -22,13 +22,19 @@ pub(crate) fn sealed_memfd(name: &CStr, bytes: &[u8], executable: bool) -> Resul
         Err(Errno::INVAL) => rustix::fs::memfd_create(name, flags)?,
         result => result?,
     };
-    let mut rest = bytes;
-    while !rest.is_empty() {
-        let written = rustix::io::write(&memfd, rest)?;
-        rest = rest.get(written..).unwrap_or_default();
-    }
+    write_all(&memfd, bytes)?;
     rustix::fs::fcntl_add_seals(&memfd, SEALS)?;
     Ok(memfd)
+}
+
+/// Writes all of it.
+pub(super) fn write_all(file: impl AsFd, bytes: &[u8]) -> Result<(), Errno> {
+    let mut rest = bytes;
+    while !rest.is_empty() {
+        let written = rustix::io::write(&file, rest)?;
+        rest = rest.get(written..).unwrap_or_default();
+    }
+    Ok(())
 }
 
 /// The program, kept by a `Runtime` and checked before each use: a host that closes fds it does not know must not make

@@ -1,6 +1,7 @@
 //! Host-side system calls that rustix and nix lack, and thin owners of fds. The only place of the library with `unsafe`.
 
 mod arch;
+pub(crate) mod fresh_program;
 pub(crate) mod attributes;
 pub(crate) mod bpf;
 pub(crate) mod channel;
