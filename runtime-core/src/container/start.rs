@@ -16,7 +16,7 @@ use crate::{
     Deadline, Error, ErrorKind, Result, Status,
     plan::step::HookKind,
     spawn::{Conversation, Event, Failure, HookCall, Process, run_hooks},
-    state::{ANSWER_FIFO, Entry, Phase, Record, START_FIFO, StartStep},
+    state::{ANSWER_FIFO, Entry, Phase, Record, START_FIFO, StartStep, never_executed},
     sys,
 };
 
@@ -132,7 +132,7 @@ impl Container {
         conversation.proceed(Barrier::Start)?;
         let event = conversation.await_exec(deadline).inspect_err(|_| self.kill_init())?;
         match event {
-            Event::Executing => Ok(()),
+            Event::Executing => check_executed(record),
             Event::Failed(failure) => Err(start_failure(record, &failure)),
             Event::Gone => Err(already_dead()),
             _ => Err(Error::new(ErrorKind::Kernel, "init sent an unexpected message")),
@@ -167,7 +167,17 @@ fn start_by_fifo(entry: &Entry, record: &Record, deadline: Option<Instant>) -> R
     })?;
     drop(start);
     let answer = read_answer(&answer, deadline)?;
-    judge_answer(record, &answer)
+    judge_answer(record, &answer)?;
+    check_executed(record)
+}
+
+/// What closes init's end after the record *about to exec* is the exec, or a death just before it (SIGKILL by somebody or
+/// for memory, SIGSYS by a filter that forbids execve).
+fn check_executed(record: &Record) -> Result<()> {
+    match never_executed(record.pid, record.start_time) {
+        true => Err(already_dead()),
+        false => Ok(()),
+    }
 }
 
 /// All that init writes until its end is closed: by the exec, or by its death.

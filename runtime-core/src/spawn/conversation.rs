@@ -71,6 +71,8 @@ pub(crate) struct Conversation {
     channel: Channel,
     /// Until it has handed over.
     launcher: Option<Process>,
+    /// Who handed over and is about to end, until the status is taken.
+    ending: Vec<Process>,
     /// The last process that was told of: an exec makes one in the cgroup, which makes the member of the pid namespace.
     init: Option<Process>,
     /// How many of those were told of, and how many there will be.
@@ -92,6 +94,7 @@ impl Conversation {
         Self {
             channel,
             launcher: None,
+            ending: Vec::new(),
             init: None,
             clones: 0,
             clones_planned: 0,
@@ -106,7 +109,8 @@ impl Conversation {
     }
 
     /// Gives the process and the channel away.
-    pub(crate) fn into_parts(self) -> (Option<Process>, Channel) {
+    pub(crate) fn into_parts(mut self) -> (Option<Process>, Channel) {
+        self.reap_ending();
         (self.init, self.channel)
     }
 
@@ -233,8 +237,15 @@ impl Conversation {
         })
     }
 
-    /// The launcher made init and ends; its status says nothing that we need. A member of an existing pid namespace may
-    /// be made to say this too, so it must speak of a child of ours.
+    /// Their statuses say nothing that we need. Taken late, so that init has not to wait for their ends.
+    fn reap_ending(&mut self) {
+        for process in self.ending.drain(..) {
+            pidfd::reap(&process.pidfd);
+        }
+    }
+
+    /// The launcher made init and ends. A member of an existing pid namespace may be made to say this too, so it must
+    /// speak of a child of ours.
     fn take_init(&mut self, message: Message, fd: Option<OwnedFd>) -> Result<()> {
         let refused = |words| Err(Error::new(ErrorKind::Kernel, words));
         let (Some(pidfd), Ok(pid), true) =
@@ -249,9 +260,7 @@ impl Conversation {
         }
         self.clones += 1;
         let before = self.init.replace(Process { pid, pidfd }).or_else(|| self.launcher.take());
-        if let Some(before) = before {
-            pidfd::reap(&before.pidfd);
-        }
+        self.ending.extend(before);
         Ok(())
     }
 
@@ -316,6 +325,9 @@ impl Conversation {
                     break;
                 }
             }
+        }
+        for process in std::mem::take(&mut self.ending) {
+            end(&process, release);
         }
         ended
     }

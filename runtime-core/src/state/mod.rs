@@ -6,7 +6,7 @@ mod record;
 mod store;
 
 pub use id::ContainerId;
-pub(crate) use process::{open_recorded, start_time};
+pub(crate) use process::{never_executed, open_recorded, start_time};
 pub(crate) use record::{AskedMemory, Phase, RECORD_VERSION, Record, StartStep};
 pub use record::{ContainerState, HookRecord, Status};
 pub(crate) use store::{ANSWER_FIFO, Entry, Loaded, START_FIFO, Store};

@@ -6,17 +6,38 @@ use rustix::process::{Pid, PidfdFlags};
 
 /// Field 22 of `/proc/PID/stat` (clock ticks after boot) and field 3, the state. None: no such process.
 pub(crate) fn start_time(pid: i32) -> Option<(u64, u8)> {
-    let stat = std::fs::read(format!("/proc/{pid}/stat")).ok()?;
-    parse_stat(&stat)
+    read_stat(pid).map(|stat| (stat.start, stat.state))
+}
+
+/// `PF_FORKNOEXEC` of the kernel's sched.h: set by a fork, cleared by an exec before it closes what is close-on-exec.
+const FORKED_WITHOUT_EXEC: u64 = 0x40;
+
+/// Whether the recorded process is known to have executed nothing since it was cloned. Its zombie tells too; once that
+/// is gone nothing is known.
+pub(crate) fn never_executed(pid: i32, started: u64) -> bool {
+    read_stat(pid).is_some_and(|stat| stat.start == started && stat.flags & FORKED_WITHOUT_EXEC != 0)
+}
+
+/// What is used of `/proc/PID/stat` (proc_pid_stat(5)).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Stat {
+    state: u8,
+    flags: u64,
+    start: u64,
+}
+
+fn read_stat(pid: i32) -> Option<Stat> {
+    parse_stat(&std::fs::read(format!("/proc/{pid}/stat")).ok()?)
 }
 
 /// The command name, in parentheses, may hold anything; the last parenthesis ends it.
-fn parse_stat(stat: &[u8]) -> Option<(u64, u8)> {
+fn parse_stat(stat: &[u8]) -> Option<Stat> {
     let after_name = stat.iter().rposition(|&byte| byte == b')')? + 1;
     let mut fields = stat.get(after_name..)?.split(|&byte| byte == b' ').filter(|field| !field.is_empty());
     let state = *fields.next()?.first()?;
-    let start = std::str::from_utf8(fields.nth(18)?).ok()?.trim().parse().ok()?;
-    Some((start, state))
+    let number = |field: &[u8]| std::str::from_utf8(field).ok()?.trim().parse().ok();
+    let flags = number(fields.nth(5)?)?;
+    Some(Stat { state, flags, start: number(fields.nth(12)?)? })
 }
 
 /// A pidfd on the recorded process, if it is alive: no zombie, and not another process with a reused pid.
@@ -29,12 +50,12 @@ pub(crate) fn open_recorded(pid: i32, started: u64) -> Option<OwnedFd> {
 
 #[cfg(test)]
 mod tests {
-    use super::{open_recorded, parse_stat, start_time};
+    use super::{Stat, never_executed, open_recorded, parse_stat, start_time};
 
     #[test]
     fn names_with_parentheses_and_blanks_do_not_confuse() {
         let stat = b"7 (a) R 1 (b)) S 1 7 7 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 4711 0 0\n";
-        assert_eq!(parse_stat(stat), Some((4711, b'S')));
+        assert_eq!(parse_stat(stat), Some(Stat { state: b'S', flags: 4_194_560, start: 4711 }));
         assert_eq!(parse_stat(b"7 (a"), None);
         assert_eq!(parse_stat(b"7 (a) S 1"), None);
     }
@@ -46,5 +67,6 @@ mod tests {
         assert!(open_recorded(pid, start).is_some());
         assert!(open_recorded(pid, start + 1).is_none());
         assert!(open_recorded(0, start).is_none());
+        assert!(!never_executed(pid, start));
     }
 }
