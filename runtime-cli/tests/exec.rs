@@ -76,7 +76,7 @@ fn failures_have_255_and_the_words_that_engines_look_for() {
         (&[][..], &["nosuch"][..], &*format!("{start}exec: \"nosuch\": executable file not found in $PATH")),
         (&[], &[""], &format!("{start}exec: \"\": executable file not found in $PATH")),
         (&[], &["/nosuch"], &format!("{start}exec: \"/nosuch\": stat /nosuch: no such file or directory")),
-        (&[], &["/bin"], &format!("{start}exec: \"/bin\": is a directory")),
+        (&[], &["/bin"], &format!("{start}exec: \"/bin\": is a directory: permission denied")),
         (&[], &["/etc/plain"], &format!("{start}exec: \"/etc/plain\": permission denied")),
         (&[], &["/script"], "exec failed: exec /script: no such file or directory"),
         (&[], &["/garbage"], "exec failed: exec /garbage: exec format error"),

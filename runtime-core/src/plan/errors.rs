@@ -16,7 +16,6 @@ use crate::{Error, ErrorKind, error::errno_text};
 
 const ENOENT: i32 = 2;
 const EACCES: i32 = 13;
-const EISDIR: i32 = 21;
 
 /// What init told of its failure.
 #[derive(Clone, Copy, Debug)]
@@ -105,7 +104,8 @@ fn look_up(name: &str, report: &FailureReport<'_>) -> Error {
         (Detail::NOT_IN_PATH, _) => {
             Error::new(ErrorKind::ExecFailed, format!("exec: {name:?}: executable file not found in $PATH"))
         }
-        (Detail::IS_DIRECTORY, _) => Error::from_errno(format!("exec: {name:?}"), EISDIR),
+        // What execve(2) says of a directory; engines tell by the last words that it is the user's mistake.
+        (Detail::IS_DIRECTORY, _) => Error::from_errno(format!("exec: {name:?}: is a directory"), EACCES),
         (_, ENOENT) => Error::from_errno(format!("exec: {name:?}: stat {name}"), ENOENT),
         (_, errno) => Error::from_errno(format!("exec: {name:?}"), errno),
     };

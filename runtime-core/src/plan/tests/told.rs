@@ -79,7 +79,7 @@ fn failures_have_the_words_that_engines_look_for() {
             13,
             Detail::IS_DIRECTORY,
             ErrorKind::ExecFailed,
-            "unable to start container process: exec: \"/nosuch\": is a directory",
+            "unable to start container process: exec: \"/nosuch\": is a directory: permission denied",
         ),
         (
             &is_look_up,
