@@ -50,6 +50,15 @@ const DIFFERENCES: &[(&str, &str)] = &[
     ),
 ];
 
+/// The same for a process that is added to a container.
+const DIFFERENCES_OF_EXEC: &[(&str, &str)] = &[
+    ("/umask", "runc 1.1 gives `process.user.umask` to the container's first process only"),
+    (
+        "/keyring/description",
+        "in a user namespace runc 1.1 makes a second keyring of the name, with other rights; orlop joins the container's",
+    ),
+];
+
 /// The configuration of an engine, made to run the probe: the probe as program and as hook, no seccomp, and
 /// a cgroup with a parent of its own, which is removed by [`compare`] since runtimes leave parents.
 fn engine(name: &str) -> Value {
@@ -97,6 +106,54 @@ fn facts(runtime: &Runtime, bundle: &mut Bundle) -> BTreeMap<String, Value> {
     let facts = container.run_facts();
     assert!(container.leftovers().is_empty(), "{:?}", container.leftovers());
     comparable(facts, &id)
+}
+
+/// How a process is added.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Added {
+    /// By a command, with options.
+    Command(&'static [&'static str]),
+    /// By a process object, as engines do.
+    Process,
+}
+
+/// What a process sees that is added to a running container.
+fn facts_of_exec(runtime: &Runtime, bundle: &mut Bundle, added: Added) -> BTreeMap<String, Value> {
+    let container = runtime.container(bundle);
+    let id = container.id().to_owned();
+    bundle.edit(|spec| {
+        if let Some(path) = spec["linux"]["cgroupsPath"].as_str() {
+            let parent = path.rsplit_once('/').map_or("", |(parent, _)| parent).to_owned();
+            spec["linux"]["cgroupsPath"] = json!(format!("{parent}/{id}"));
+        }
+        spec["process"]["args"] = json!(["/bin/probe", "sleep"]);
+    });
+    drop(container.create(&[]).success());
+    drop(container.start().success());
+    let output = match added {
+        Added::Command(options) => container.exec(options, &["/bin/probe", "facts"]),
+        Added::Process => {
+            let mut process = bundle.spec()["process"].clone();
+            process["args"] = json!(["/bin/probe", "facts"]);
+            let file = bundle.path().join("process.json");
+            fs::write(&file, process.to_string()).unwrap();
+            container.exec(&["--process", &file.to_string_lossy()], &[])
+        }
+    };
+    let Facts(mut facts) = Facts::parse(&output.success().stdout());
+    drop(container.delete(&["--force"]).success());
+    assert!(container.leftovers().is_empty(), "{:?}", container.leftovers());
+    // How many processes a runtime needs until its own is there is its own business.
+    let facts_of_pid =
+        ["pid", "pgid", "sid"].map(|name| facts.as_object_mut().unwrap().remove(name).unwrap());
+    assert!(facts_of_pid.iter().all(|value| *value == facts_of_pid[0]), "it leads session and group");
+    assert_eq!(facts["processes"], json!([1, facts_of_pid[0]]), "nobody else is there");
+    facts.as_object_mut().unwrap().remove("processes");
+    let mut flat = comparable(Facts(facts), &id);
+    for (prefix, _) in DIFFERENCES_OF_EXEC {
+        flat.retain(|path, _| !path.starts_with(prefix));
+    }
+    flat
 }
 
 /// All facts as one flat map, without what no two runs have in common.
@@ -174,7 +231,15 @@ impl Drop for ParentCgroup {
     }
 }
 
-fn compare(mut spec: Value, view: View) {
+fn compare(spec: Value, view: View) {
+    compare_by(spec, view, facts);
+}
+
+fn compare_exec(spec: Value, added: Added, view: View) {
+    compare_by(spec, view, |runtime, bundle| facts_of_exec(runtime, bundle, added));
+}
+
+fn compare_by(mut spec: Value, view: View, look: impl Fn(&Runtime, &mut Bundle) -> BTreeMap<String, Value>) {
     skip_unless!(host::is_root(), "root");
     skip_unless!(host::find("runc").is_some(), "runc");
     let runtimes = ["runc", env!("CARGO_BIN_EXE_orlop")].map(Runtime::new);
@@ -191,8 +256,8 @@ fn compare(mut spec: Value, view: View) {
         spec["linux"]["cgroupsPath"] = json!(format!("/{}/id", parent.0));
     }
     let mut bundle = bundle(spec);
-    let theirs = facts(&runc, &mut bundle);
-    let ours = facts(&orlop, &mut bundle);
+    let theirs = look(&runc, &mut bundle);
+    let ours = look(&orlop, &mut bundle);
     let found = differences(&theirs, &ours);
     assert!(found.is_empty(), "{} facts differ:\n{}", found.len(), found.join("\n"));
 }
@@ -245,4 +310,47 @@ fn podman_with_limits_looks_the_same() {
 #[test]
 fn podman_with_limits_looks_the_same_in_unified_view() {
     compare(engine("podman-4.3-limits.json"), View::Unified);
+}
+
+#[test]
+fn a_command_in_the_default_spec_looks_the_same() {
+    let options: &[&str] =
+        &["-u", "1000:1000", "-g", "5", "-e", "A=b", "--cap", "CAP_CHOWN", "--cwd", "/tmp"];
+    for added in [Added::Command(&[]), Added::Command(options)] {
+        compare_exec(default_spec(), added, View::Machine);
+        compare_exec(default_spec(), added, View::Unified);
+    }
+}
+
+#[test]
+fn a_process_in_the_default_spec_looks_the_same() {
+    let mut spec = default_spec();
+    spec["process"]["capabilities"]["inheritable"] = json!(["CAP_KILL"]);
+    spec["process"]["capabilities"]["ambient"] = json!(["CAP_KILL"]);
+    spec["process"]["noNewPrivileges"] = json!(false);
+    spec["process"]["user"] = json!({ "uid": 1000, "gid": 1001, "additionalGids": [5, 6], "umask": 63 });
+    compare_exec(spec.clone(), Added::Process, View::Machine);
+    compare_exec(spec, Added::Process, View::Unified);
+}
+
+#[test]
+fn a_process_in_a_container_of_an_engine_looks_the_same() {
+    for name in ["containerd-1.6-ctr.json", "docker-20.10.json", "podman-4.3.json", "podman-4.3-limits.json"]
+    {
+        compare_exec(engine(name), Added::Process, View::Machine);
+        compare_exec(engine(name), Added::Process, View::Unified);
+    }
+}
+
+#[test]
+fn a_process_in_a_user_namespace_looks_the_same() {
+    let mut spec = default_spec();
+    let map = json!([{ "containerID": 0, "hostID": 0, "size": 65536 }]);
+    spec["linux"]["uidMappings"] = map.clone();
+    spec["linux"]["gidMappings"] = map;
+    for kind in ["user", "cgroup"] {
+        spec["linux"]["namespaces"].as_array_mut().unwrap().push(json!({ "type": kind }));
+    }
+    compare_exec(spec.clone(), Added::Process, View::Machine);
+    compare_exec(spec, Added::Command(&["-u", "7:8"]), View::Unified);
 }
