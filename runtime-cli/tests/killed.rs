@@ -146,6 +146,60 @@ fn a_forced_delete_killed_at_any_system_call_can_be_repeated() {
     );
 }
 
+/// Waits until nobody but the container's first process is there.
+fn await_alone(container: &Container<'_>) {
+    let began = std::time::Instant::now();
+    loop {
+        let text = container.call("ps", &["--format", "json"]).success().stdout();
+        let pids: Vec<i32> = serde_json::from_str(&text).expect("a list of pids");
+        if pids.len() == 1 {
+            return;
+        }
+        assert!(began.elapsed() < PATIENCE, "processes were left: {text}");
+    }
+}
+
+#[test]
+fn after_an_exec_killed_at_any_system_call_nothing_of_it_is_left() {
+    at_each_call(
+        8,
+        |container| drop(container.run(&["--detach"]).success()),
+        |container| container.exec_args(&["--detach"], &[PROBE_PATH, "true"]),
+        |container| {
+            await_alone(container);
+            drop(container.exec(&[], &[PROBE_PATH, "true"]).success());
+            assert_eq!(container.state()["status"], "running");
+            delete_by_force(container);
+        },
+    );
+}
+
+/// Calls that only the processes of an exec make.
+const CALLS_OF_EXEC: &[&str] =
+    &["setns", "keyctl", "setgroups", "setresgid", "setresuid", "capset", "setsid", "capget"];
+
+#[test]
+fn a_process_that_is_killed_on_its_way_in_is_an_error_and_leaves_nothing() {
+    skip_unless!(host::is_root(), "root");
+    skip_unless!(host::find("strace").is_some(), "strace");
+    let runtime = Runtime::new(ORLOP);
+    let bundle = sleeper().build();
+    let container = runtime.container(&bundle);
+    drop(container.run(&["--detach"]).success());
+    let pid_file = bundle.path().join("pid");
+    let options = ["--detach", "--pid-file", &*pid_file.to_string_lossy()];
+    for call in CALLS_OF_EXEC {
+        let inject = format!("inject={call}:signal=SIGKILL");
+        let words = container.exec_args(&options, &[PROBE_PATH, "sleep"]);
+        let failed = traced(&runtime, &["-f", "-o", "/dev/null", "-e", &inject], &words).failure(255);
+        assert!(failed.contains("exec failed: the process was killed by signal 9"), "{call}: {failed}");
+        assert!(fs::symlink_metadata(&pid_file).is_err(), "{call}");
+        await_alone(&container);
+    }
+    delete_by_force(&container);
+    assert_eq!(container.leftovers(), Vec::<String>::new());
+}
+
 /// Calls that only the launcher and init make.
 const CALLS_OF_INIT: &[&str] = &[
     "keyctl",

@@ -26,6 +26,35 @@ fn a_container_of_a_plain_user_goes_through_its_life() {
 }
 
 #[test]
+fn a_container_of_a_plain_user_takes_processes() {
+    for user in users() {
+        let bundle: Bundle = user.bundle(&["sleep"]).build();
+        let container = user.runtime.container(&bundle);
+        drop(container.create(&[]).success());
+        drop(container.start().success());
+        let output = container.exec(&["-e", "A=b"], &[PROBE_PATH, "facts"]).success();
+        let facts = oci_conformance::Facts::parse(&output.stdout());
+        assert_eq!((facts.at("/uid/real"), facts.env("A")), (&json!(0), Some("b")));
+        assert_eq!(facts.at("/uid_map"), &json!([[0, user.uid, 1]]));
+        assert_eq!(facts.at("/processes").as_array().map(Vec::len), Some(2), "it is in the pid namespace");
+        let pid = container.state()["pid"].to_string();
+        for kind in ["user", "pid", "mnt", "ipc", "uts"] {
+            let theirs = fs::read_link(format!("/proc/{pid}/ns/{kind}")).expect("namespace");
+            assert_eq!(facts.at(&format!("/namespaces/{kind}")), &json!(theirs.to_string_lossy()), "{kind}");
+        }
+        assert_eq!(container.exec(&[], &[PROBE_PATH, "exit", "7"]).code(), 7);
+        let refused = container.exec(&["-u", "1000"], &[PROBE_PATH, "true"]).failure(255);
+        assert!(refused.contains("process.user.uid: 1000 is not in linux.uidMappings"), "{refused}");
+        let refused = container.exec(&["-g", "5"], &[PROBE_PATH, "true"]).failure(255);
+        assert!(refused.contains("cannot set any additional groups in a rootless container"), "{refused}");
+        drop(container.kill("KILL").success());
+        container.wait();
+        drop(container.delete(&[]).success());
+        assert_eq!(container.leftovers(), Vec::<String>::new());
+    }
+}
+
+#[test]
 fn a_plain_user_is_root_inside_and_nobody_else() {
     for user in users() {
         let bundle = user.bundle(&["facts"]).build();

@@ -226,10 +226,18 @@ impl Creation<'_> {
         self.plan.cgroup.as_ref().is_some_and(|cgroup| cgroup.placement == Placement::BornIn)
     }
 
-    /// EBUSY: controllers are enabled inside; EOPNOTSUPP: threaded; EACCES: judged with other credentials than a move.
+    /// EBUSY: controllers are enabled inside; EOPNOTSUPP: threaded; EACCES: judged with other credentials than a move;
+    /// ENOSYS, EPERM, EINVAL, E2BIG: an old kernel, or an outer profile that hides `clone3(2)`.
     fn is_birth_refused(&self, failure: &Failure, clone_step: u32) -> bool {
-        let refusals =
-            [Errno::BUSY, Errno::OPNOTSUPP, Errno::ACCESS, Errno::NOSYS, Errno::INVAL, Errno::TOOBIG];
+        let refusals = [
+            Errno::BUSY,
+            Errno::OPNOTSUPP,
+            Errno::ACCESS,
+            Errno::NOSYS,
+            Errno::PERM,
+            Errno::INVAL,
+            Errno::TOOBIG,
+        ];
         self.born_in()
             && failure.step == clone_step
             && refusals.contains(&Errno::from_raw_os_error(failure.errno))

@@ -8,7 +8,7 @@ use rustix::{
     process::Pid,
 };
 
-use super::{Creation, id_maps::write_at};
+use super::{Creation, Purpose, id_maps::write_at};
 use crate::{
     Error, ErrorKind, Result,
     cgroup::Cgroup,
@@ -72,23 +72,28 @@ impl Creation<'_> {
     }
 
     pub(super) fn died(&self, ended: Ended) -> Error {
-        let killed_by_memory = || {
-            let kills = self.cgroup().and_then(Cgroup::oom_kill_count);
-            matches!(kills, Ok(Some(count)) if count > 0)
+        let (who, cgroup) = match self.purpose {
+            Purpose::Create(_) => ("container init", self.cgroup().ok()),
+            Purpose::Exec(exec) => ("the process", exec.cgroup.as_ref().map(|cgroup| &cgroup.container)),
         };
-        match ended {
-            Ended::Signaled(9) if killed_by_memory() => {
+        let memory_killed =
+            || matches!(cgroup.map(Cgroup::oom_kill_count), Some(Ok(Some(count))) if count > 0);
+        match (ended, &self.purpose) {
+            (Ended::Signaled(9), Purpose::Create(_)) if memory_killed() => {
                 Error::new(ErrorKind::Kernel, "container init was OOM-killed (memory limit too low?)")
                     .with_config_path("linux.resources.memory.limit")
             }
-            Ended::Signaled(signal) => {
-                Error::new(ErrorKind::Kernel, format!("container init was killed by signal {signal}"))
+            // Others of the container may be the ones that were killed.
+            (Ended::Signaled(9), Purpose::Exec(_)) if memory_killed() => {
+                Error::new(ErrorKind::Kernel, "the process was killed by signal 9 (possibly OOM-killed)")
             }
-            Ended::Exited(code) => Error::new(
-                ErrorKind::Kernel,
-                format!("container init ended with status {code} without a word"),
-            ),
-            Ended::Unknown => Error::new(ErrorKind::Kernel, "container init ended without a word"),
+            (Ended::Signaled(signal), _) => {
+                Error::new(ErrorKind::Kernel, format!("{who} was killed by signal {signal}"))
+            }
+            (Ended::Exited(code), _) => {
+                Error::new(ErrorKind::Kernel, format!("{who} ended with status {code} without a word"))
+            }
+            (Ended::Unknown, _) => Error::new(ErrorKind::Kernel, format!("{who} ended without a word")),
         }
     }
 }

@@ -38,7 +38,7 @@ fn as_host(role: &str, words: &[&str]) -> Command {
     command
 }
 
-fn assert_host_succeeds(role: &str, words: &[&str]) {
+pub fn assert_host_succeeds(role: &str, words: &[&str]) {
     let ran = output(as_host(role, words), 3 * PATIENCE);
     assert!(
         ran.status.success() && ran.stdout().contains("1 passed"),
@@ -84,16 +84,21 @@ fn a_host() {
     if is("stormed") {
         stormed();
     } else if is("ignores SIGCHLD") {
-        let (host, bundle) = (Host::new(), bundle().build());
+        let (host, bundle, sleeper) = (Host::new(), bundle().build(), crate::exec::sleeper());
         // SAFETY: sets a disposition; no handler is involved.
         unsafe { libc::signal(libc::SIGCHLD, libc::SIG_IGN) };
         (0..20).for_each(|_| assert_true_or_unknown(&host, &bundle));
+        let statuses = crate::exec::some_statuses(&host, &sleeper);
+        assert!(statuses.iter().all(|status| [ExitStatus::Exited(7), ExitStatus::Unknown].contains(status)));
+    } else if is("many execs") {
+        crate::exec::many_at_once();
     } else if is("waits for all") {
         waits_for_all();
     } else if is("is PID 1") {
         assert_eq!(std::process::id(), 1);
-        let (host, bundle) = (Host::new(), bundle().build());
+        let (host, bundle, sleeper) = (Host::new(), bundle().build(), crate::exec::sleeper());
         (0..5).for_each(|_| assert_eq!(host.run(&bundle).unwrap().status, ExitStatus::Exited(7)));
+        assert_eq!(crate::exec::some_statuses(&host, &sleeper), [ExitStatus::Exited(7); 5]);
     } else if is("clone3 and openat2 are absent") {
         under_profile(libc::ENOSYS);
     } else if is("clone3 and openat2 are forbidden") {
@@ -102,10 +107,11 @@ fn a_host() {
 }
 
 fn under_profile(errno: i32) {
-    let bundle = bundle().build();
+    let (bundle, sleeper) = (bundle().build(), crate::exec::sleeper());
     hide(&[libc::SYS_clone3, libc::SYS_openat2], errno);
     let host = Host::new();
     (0..5).for_each(|_| assert_eq!(host.run(&bundle).unwrap().status, ExitStatus::Exited(7)));
+    assert_eq!(crate::exec::some_statuses(&host, &sleeper), [ExitStatus::Exited(7); 5]);
 }
 
 fn waits_for_all() {

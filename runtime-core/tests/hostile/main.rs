@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod created;
+mod exec;
 mod fds;
 mod host;
 mod oom;

@@ -51,12 +51,9 @@ impl Host {
     }
 
     pub fn create(&self, bundle: &TestBundle, id: &str, output: &File) -> Result<Container> {
-        let null = File::open("/dev/null").unwrap();
-        let twin = || OwnedFd::from(output.try_clone().unwrap());
         let opened = Bundle::open(bundle.path())?;
         let prepared = self.runtime.prepare(id, opened, CreateOptions::new())?;
-        let stdio = Stdio::fds(null.into(), twin(), twin());
-        let Created { container, .. } = self.runtime.create(prepared, stdio, patience())?;
+        let Created { container, .. } = self.runtime.create(prepared, null_and(output), patience())?;
         Ok(container)
     }
 
@@ -93,6 +90,12 @@ impl Drop for Kept {
             Err(error) => panic!("{error}"),
         }
     }
+}
+
+/// Nothing to read, and output in a file.
+pub fn null_and(output: &File) -> Stdio {
+    let twin = || OwnedFd::from(output.try_clone().unwrap());
+    Stdio::fds(File::open("/dev/null").unwrap().into(), twin(), twin())
 }
 
 pub fn memory() -> File {
