@@ -8,7 +8,7 @@ use std::{
 };
 
 use rustix::{
-    fs::{AtFlags, FlockOperation, Mode, OFlags},
+    fs::{AtFlags, FlockOperation, Mode, OFlags, RenameFlags},
     io::Errno,
 };
 
@@ -203,8 +203,17 @@ impl Entry {
             Error::new(ErrorKind::StateCorrupt, "the state cannot be written as JSON").with_source(source)
         })?;
         self.write_file(NEW_STATE, &bytes)
-            .and_then(|()| rustix::fs::renameat(&self.dir, NEW_STATE, &self.dir, STATE))
+            .and_then(|()| self.put_in_place())
             .map_err(|errno| errno_error("cannot write", &self.path.join(STATE), errno))
+    }
+
+    /// An exchange, since on ext4 a rename over a file begins to write the new one to the disk at once, which takes as
+    /// long as all other work on the state. Without a record yet, and where there is no exchange, a rename.
+    fn put_in_place(&self) -> Result<(), Errno> {
+        match rustix::fs::renameat_with(&self.dir, NEW_STATE, &self.dir, STATE, RenameFlags::EXCHANGE) {
+            Ok(()) => rustix::fs::unlinkat(&self.dir, NEW_STATE, AtFlags::empty()),
+            Err(_) => rustix::fs::renameat(&self.dir, NEW_STATE, &self.dir, STATE),
+        }
     }
 
     /// Keeps the configuration.
