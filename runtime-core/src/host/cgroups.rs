@@ -7,7 +7,7 @@ use std::path::{Component, Path, PathBuf};
 
 use rustix::{fs::CWD, io::Errno};
 
-use crate::{Error, Result};
+use crate::{Error, Result, sys};
 
 /// `CGROUP2_SUPER_MAGIC` of linux/magic.h.
 const CGROUP2_SUPER_MAGIC: u32 = 0x6367_7270;
@@ -136,7 +136,7 @@ impl CgroupHost {
 }
 
 fn read_proc(path: &str) -> Result<String> {
-    std::fs::read_to_string(path).map_err(|error| {
+    sys::read_proc(path).map_err(|error| {
         Error::from_io(format!("cannot read {path}"), error).with_path(path).with_hint("is /proc mounted?")
     })
 }

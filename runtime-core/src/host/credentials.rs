@@ -1,6 +1,6 @@
 //! Who the caller is: the calling thread's ids and capabilities, read at once from its status in /proc.
 
-use crate::{Error, ErrorKind, Result};
+use crate::{Error, ErrorKind, Result, sys};
 
 /// Ids and capabilities of the calling thread, which is the one that starts containers.
 const STATUS: &str = "/proc/thread-self/status";
@@ -32,7 +32,7 @@ pub(crate) struct UserNamespace {
 
 impl UserNamespace {
     fn read(uid_map: &str) -> Result<Self> {
-        let read = |path| std::fs::read_to_string(path).map_err(|error| unreadable(path, error));
+        let read = |path| sys::read_proc(path).map_err(|error| unreadable(path, error));
         let denies_setgroups = read(SETGROUPS)?.trim() == "deny";
         Ok(Self { uids: ranges(uid_map), gids: ranges(&read(GID_MAP)?), denies_setgroups })
     }
@@ -59,13 +59,13 @@ impl Credentials {
     /// # Errors
     /// When /proc is not mounted.
     pub(crate) fn of_this_process() -> Result<Self> {
-        let map = match std::fs::read_to_string(UID_MAP) {
+        let map = match sys::read_proc(UID_MAP) {
             Ok(map) => Some(map),
             // A kernel without user namespaces.
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
             Err(error) => return Err(unreadable(UID_MAP, error)),
         };
-        let status = std::fs::read_to_string(STATUS).map_err(|error| unreadable(STATUS, error))?;
+        let status = sys::read_proc(STATUS).map_err(|error| unreadable(STATUS, error))?;
         let credentials = parse(&status).ok_or_else(|| {
             Error::new(ErrorKind::Kernel, format!("cannot understand {STATUS}")).with_path(STATUS)
         })?;

@@ -1,6 +1,6 @@
 //! Whether the process of a record still is the one that was recorded.
 
-use std::os::fd::OwnedFd;
+use std::{fs::File, io::Read, os::fd::OwnedFd};
 
 use rustix::process::{Pid, PidfdFlags};
 
@@ -27,7 +27,10 @@ struct Stat {
 }
 
 fn read_stat(pid: i32) -> Option<Stat> {
-    parse_stat(&std::fs::read(format!("/proc/{pid}/stat")).ok()?)
+    let mut stat = Vec::with_capacity(1024);
+    // With a limit, so that the size is not asked for, which /proc does not know.
+    File::open(format!("/proc/{pid}/stat")).ok()?.take(u64::MAX).read_to_end(&mut stat).ok()?;
+    parse_stat(&stat)
 }
 
 /// The command name, in parentheses, may hold anything; the last parenthesis ends it.

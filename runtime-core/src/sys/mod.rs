@@ -12,9 +12,21 @@ pub(crate) mod pidfd;
 pub(crate) mod rlimit;
 pub(crate) mod sigpipe;
 
-use std::time::Instant;
+use std::{
+    fs::File,
+    io::{self, Read},
+    time::Instant,
+};
 
 use rustix::event::Timespec;
+
+/// Reads a file of /proc or /sys, whose size nobody knows beforehand: with room for nearly all of them at once, where
+/// `std::fs::read_to_string` begins with 32 bytes and doubles them.
+pub(crate) fn read_proc(path: &str) -> io::Result<String> {
+    let mut text = String::with_capacity(4096);
+    File::open(path)?.take(u64::MAX).read_to_string(&mut text)?;
+    Ok(text)
+}
 
 /// What is left until `deadline`, never negative.
 pub(crate) fn timespec_until(deadline: Instant) -> Timespec {
