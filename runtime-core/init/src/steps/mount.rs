@@ -180,7 +180,7 @@ fn find_place(root: RawFd, target: &CStr, no_symlink: bool) -> Result<Place, Fai
     let last = if no_symlink { Last::Itself } else { Last::Followed };
     let place = match path::resolve(root, target, last, Missing::Fails) {
         Err(Errno::ENOENT) => {
-            let target = path::resolve(root, target, last, Missing::Directory).at(Detail::TARGET)?;
+            let target = path::make(root, target, last, Missing::Directory).at(Detail::TARGET)?;
             Place { target, existed: false }
         }
         answer => Place { target: answer.at(Detail::TARGET)?, existed: true },

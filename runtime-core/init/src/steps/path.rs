@@ -69,12 +69,39 @@ pub(crate) fn resolve(root: RawFd, path: &CStr, last: Last, missing: Missing) ->
     for _ in 0..DISTURBED_MAX {
         match file::openat2(root, path, flags, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS) {
             Err(Errno::EAGAIN) => {}
-            Err(Errno::ENOENT) if missing != Missing::Fails => break,
+            Err(Errno::ENOENT) if missing != Missing::Fails => return make(root, path, last, missing),
             Err(errno) if errno.is_absent() => break,
             answer => return answer,
         }
     }
     Walk::new(root, path)?.run(last, missing)
+}
+
+/// Makes what is missing of `path`, which was found to be not there, and gives it.
+pub(crate) fn make(root: RawFd, path: &CStr, last: Last, missing: Missing) -> Result<Fd, Errno> {
+    match make_last(root, path, missing) {
+        Some(made) => Ok(made),
+        None => Walk::new(root, path)?.run(last, missing),
+    }
+}
+
+/// The usual case in few calls: all is there but the last component. None: it is not so, the walk knows more.
+fn make_last(root: RawFd, path: &CStr, missing: Missing) -> Option<Fd> {
+    let (parent, name) = resolve_parent(root, path, Missing::Fails).ok()?;
+    let (parent, name) = (parent.raw(), name.as_c_str());
+    make_entry(parent, name, missing == Missing::File).ok()?;
+    // What was put in its place meanwhile is for the walk.
+    let wanted = if missing == Missing::File { 0 } else { O_DIRECTORY };
+    let made = file::openat(parent, name, O_PATH | O_NOFOLLOW | wanted, 0).ok()?;
+    (missing != Missing::File || file::fstat(made.raw()).ok()?.kind() != S_IFLNK).then_some(made)
+}
+
+/// Makes an empty file or a directory, with the mode other runtimes give to mount points; the umask is 0.
+fn make_entry(parent: RawFd, name: &CStr, is_file: bool) -> Result<(), Errno> {
+    if is_file {
+        return file::openat(parent, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0o755).map(drop);
+    }
+    file::mkdirat(parent, name, 0o755)
 }
 
 /// Resolves the directory that `path` is an entry of, and gives the entry's name.
@@ -201,13 +228,8 @@ impl Walk {
             Err(Errno::ENOENT) if missing != Missing::Fails => {}
             answer => return answer,
         }
-        let made = if missing == Missing::File && self.rest.is_at_end() {
-            // The mode other runtimes give to mount points; the umask is 0.
-            file::openat(self.here(), name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0o755).map(drop)
-        } else {
-            file::mkdirat(self.here(), name, 0o755)
-        };
-        match made {
+        let is_file = missing == Missing::File && self.rest.is_at_end();
+        match make_entry(self.here(), name, is_file) {
             // Somebody else made it meanwhile: whatever it is, it is looked at like any other.
             Ok(()) | Err(Errno::EEXIST) => open(),
             Err(errno) => Err(errno),
