@@ -188,6 +188,21 @@ fn the_directory_is_read_only_unless_asked() {
 }
 
 #[test]
+fn its_root_is_nowhere_on_the_host() {
+    for project in projects() {
+        let root = project.shell(&[], "grep ' / / ' /proc/self/mountinfo");
+        assert!(root.contains(" / / ro,") && root.contains(" - tmpfs "), "{root}");
+        let bin = |root: &str| fs::read_link(format!("{root}/bin")).ok();
+        assert_eq!(project.shell(&[], "readlink /bin || true").trim().is_empty(), bin("").is_none());
+        let bundle = project.path().join("bundle");
+        let written = project.run(&["--bundle", &bundle.to_string_lossy(), "true"]);
+        assert!(written.status.success(), "{written:?}");
+        let config = fs::read_to_string(bundle.join("config.json")).expect("config");
+        assert!(!config.contains("tmpcopyup"), "other runtimes know no mount over the root: {config}");
+    }
+}
+
+#[test]
 fn there_is_no_network_but_loopback() {
     for project in projects() {
         let names = project.shell(&[], "ls /sys/class/net");

@@ -51,7 +51,7 @@ pub fn config_of(
         },
         "root": { "path": "rootfs", "readonly": true },
         "hostname": "try",
-        "mounts": mounts(view),
+        "mounts": mounts(view, options.bundle.is_none()),
         "linux": {
             "namespaces": namespaces(options.network),
             "uidMappings": [{ "containerID": 0, "hostID": identity.uid, "size": 1 }],
@@ -75,8 +75,12 @@ fn namespaces(network: Network) -> Vec<Value> {
         .collect()
 }
 
-fn mounts(view: &View) -> Vec<Value> {
-    let mut mounts = vec![
+/// With the root in memory the mount points are made and gone with the container, on the host nothing is. A bundle is for
+/// any runtime, and many know no mount over the root.
+fn mounts(view: &View, root_in_memory: bool) -> Vec<Value> {
+    let root = mount("/", "tmpfs", "tmpfs", &["nosuid", "nodev", "mode=755", "tmpcopyup"]);
+    let mut mounts: Vec<Value> = root_in_memory.then_some(root).into_iter().collect();
+    mounts.extend([
         mount("/proc", "proc", "proc", &["nosuid", "noexec", "nodev"]),
         mount("/dev", "tmpfs", "tmpfs", &["nosuid", "strictatime", "mode=755", "size=65536k"]),
         mount(
@@ -90,7 +94,7 @@ fn mounts(view: &View) -> Vec<Value> {
         mount("/sys", "sysfs", "sysfs", &["nosuid", "noexec", "nodev", "ro"]),
         mount("/run", "tmpfs", "tmpfs", &["nosuid", "nodev", "mode=755"]),
         mount("/tmp", "tmpfs", "tmpfs", &["nosuid", "nodev", "mode=1777"]),
-    ];
+    ]);
     if view.fresh_var {
         mounts.push(mount("/var", "tmpfs", "tmpfs", &["nosuid", "nodev", "mode=755"]));
         mounts.push(mount("/var/tmp", "tmpfs", "tmpfs", &["nosuid", "nodev", "mode=1777"]));
@@ -196,7 +200,8 @@ mod tests {
         let at = |path| targets.iter().position(|target| *target == path).expect(path);
         assert!(at("/usr") < at("/home/anna"));
         assert!(at("/home/anna") < at("/home/anna/project"));
-        assert!(!targets.contains(&"/"), "the host's root is never bound");
+        assert_eq!(targets.iter().position(|target| *target == "/"), Some(0));
+        assert_eq!(config["mounts"][0]["type"], "tmpfs", "the host's root is never bound");
     }
 
     #[test]

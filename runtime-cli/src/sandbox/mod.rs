@@ -1,7 +1,7 @@
 //! `try`: a sandbox for one command out of what this machine has, written as an OCI configuration that goes the same way
 //! as any other.
 //!
-//! What the command sees is an allow-list. The root is an empty directory that only holds mount points; nothing of the
+//! What the command sees is an allow-list. The root is a tmpfs that only holds mount points and links; nothing of the
 //! host's `/` is bound as a whole, since even a read-only mount lets a program connect to the sockets in it.
 //!
 //! Who the command is: always root of a new user namespace that maps one id and has no capability. A plain user is

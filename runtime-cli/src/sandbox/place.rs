@@ -2,7 +2,7 @@
 
 use std::{
     env, fs, io,
-    os::unix::fs::{DirBuilderExt, chown},
+    os::unix::fs::{DirBuilderExt, chown, lchown},
     path::{Path, PathBuf},
     time::{SystemTime, UNIX_EPOCH},
 };
@@ -65,14 +65,16 @@ impl Place {
         self.dir.join("state")
     }
 
-    /// Makes the root: symbolic links as the system has them. Mount points are made in it later, by the container's
-    /// root, so it belongs to that.
+    /// Makes the root: symbolic links as the system has them. The container's root copies it, or makes mount points in
+    /// it, so all of it belongs to that.
     pub fn make_rootfs(&self, view: &View, identity: Identity) -> Result<()> {
         let rootfs = self.dir.join(ROOTFS);
         let make = || {
             fs::DirBuilder::new().mode(0o755).create(&rootfs)?;
             for (name, target) in &view.links {
-                std::os::unix::fs::symlink(target, rootfs.join(name))?;
+                let link = rootfs.join(name);
+                std::os::unix::fs::symlink(target, &link)?;
+                lchown(&link, Some(identity.uid), Some(identity.gid))?;
             }
             chown(&rootfs, Some(identity.uid), Some(identity.gid))
         };

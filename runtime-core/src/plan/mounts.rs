@@ -113,7 +113,15 @@ pub(super) fn readonly_at_the_end(mounts: &[Mount]) -> impl Iterator<Item = (Str
 /// All mounts of the configuration, then what the caller adds.
 pub(super) fn mount_all(decisions: &Decisions<'_>, draft: &mut Draft) {
     for (index, mount) in decisions.mounts().iter().enumerate() {
-        mount_one(decisions, Entry::new(index, mount), mount, draft);
+        let entry = Entry::new(index, mount);
+        // One that covers root.path is the container's root from there on, `root.readonly` included.
+        if entry.target == "/" && (index > 0 || entry.options.remount) {
+            let message = "is the container's root: only the first mount may lie over root.path, a later one would hide \
+                           those before it";
+            draft.problem(format!("{}.destination", entry.at), message);
+            continue;
+        }
+        mount_one(decisions, entry, mount, draft);
     }
     if let Some((source, target)) = &decisions.options.extra_bind {
         let entry = Entry {
@@ -130,10 +138,6 @@ pub(super) fn mount_all(decisions: &Decisions<'_>, draft: &mut Draft) {
 }
 
 fn mount_one(decisions: &Decisions<'_>, entry: Entry, mount: &Mount, draft: &mut Draft) {
-    if entry.target == "/" {
-        let message = "is the container's root, which is given by root.path and cannot be mounted over";
-        return draft.problem(format!("{}.destination", entry.at), message);
-    }
     for &(index, word) in &entry.options.unsupported {
         draft.problem(
             entry.option(index),

@@ -127,14 +127,28 @@ fn a_readonly_tmpfs_is_made_so_at_the_end() {
 }
 
 #[test]
+fn the_first_mount_may_be_the_root() {
+    let mounts = json!([
+        {"destination": "/", "type": "tmpfs", "options": ["mode=755", "tmpcopyup"]},
+        {"destination": "/proc", "type": "proc"},
+    ]);
+    let plan = Case::default().set("/mounts", mounts).plan().unwrap();
+    let attached = place(&plan, |op| matches!(op, OwnedOp::AttachRootfs { .. }));
+    let OwnedOp::NewMount { target, copy_up, .. } = &plan.init[attached + 1].op else { panic!("{plan:?}") };
+    assert_eq!((target.to_str(), *copy_up), (Ok("/"), true));
+    assert!(place(&plan, |op| matches!(op, OwnedOp::PivotRoot {})) > attached);
+}
+
+#[test]
 fn bad_mounts_are_told_all_at_once() {
     let mounts = json!([
-        {"destination": "/", "type": "tmpfs"},
+        {"destination": "/", "type": "tmpfs", "options": ["remount"]},
         {"destination": "/a", "source": "/srv", "options": ["bind", "size=1m"]},
         {"destination": "/b", "options": ["bind"]},
         {"destination": "/c"},
         {"destination": "/d", "source": "/srv", "options": ["bind", "idmap"]},
         {"destination": "/e", "type": "overlay", "options": [format!("lowerdir={}", "/x".repeat(200))]},
+        {"destination": "/", "type": "tmpfs"},
     ]);
     let problems = Case::default().set("/mounts", mounts).problems();
     let paths: Vec<&str> = problems.iter().map(|problem| problem.split(": ").next().unwrap()).collect();
@@ -145,6 +159,7 @@ fn bad_mounts_are_told_all_at_once() {
         "mounts[3].type",
         "mounts[4].options[1]",
         "mounts[5].options[0]",
+        "mounts[6].destination",
     ];
     assert_eq!(paths, expected, "{problems:?}");
 }
