@@ -34,7 +34,13 @@ mod spawn;
 mod container;
 
 pub use bundle::{Bundle, default_spec};
-pub use container::{Container, Created, ExecProcess, Executed, Prepared, Runtime, RuntimeBuilder, Update};
+pub use cgroup::stats::{
+    BlockIoEntry, BlockIoStats, CpuStats, CpuUsage, CpusetStats, HugetlbStats, MemoryStats, MemoryUsage,
+    PidsStats, Pressure, PressureData, Stats, Throttling,
+};
+pub use container::{
+    Container, Created, Event, Events, ExecProcess, Executed, Prepared, Runtime, RuntimeBuilder, Update,
+};
 pub use error::{Error, ErrorKind, Problem, Result};
 pub use options::{CreateOptions, Deadline, Delete, ExecOptions, ExitStatus, KillScope, Stdio};
 pub use state::{ContainerId, ContainerState, Status};

@@ -2,6 +2,7 @@
 
 mod create;
 mod delete;
+mod events;
 mod exec;
 mod explain;
 mod features;
@@ -92,6 +93,7 @@ pub const ALL: &[&Command] = &[
     &state::COMMAND,
     &list::COMMAND,
     &ps::COMMAND,
+    &events::COMMAND,
     &spec::COMMAND,
     &validate::COMMAND,
     &explain::COMMAND,

@@ -15,9 +15,11 @@ mod path;
 mod place;
 mod processes;
 mod remove;
-#[allow(dead_code, reason = "for the verbs that report statistics")]
-mod stats;
+pub(crate) mod stats;
+mod stats_v1;
+mod stats_v2;
 mod update;
+mod watch;
 
 use std::{collections::BTreeMap, path::PathBuf};
 
@@ -26,6 +28,7 @@ use serde::{Deserialize, Serialize};
 pub(crate) use create::{CreatedCgroup, NeededControllers};
 pub(crate) use path::cgroup_dirs;
 pub(crate) use place::move_to;
+pub(crate) use watch::{Happening, Watch};
 
 /// Where the container's cgroup is and how init gets into it.
 #[derive(Clone, Debug, PartialEq, Eq)]

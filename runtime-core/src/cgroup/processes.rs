@@ -97,7 +97,7 @@ impl Cgroup {
         }
     }
 
-    fn open_events(&self) -> Result<Option<OwnedFd>> {
+    pub(super) fn open_events(&self) -> Result<Option<OwnedFd>> {
         let Some(dir) = self.dirs.v2() else { return Ok(None) };
         let path = dir.join("cgroup.events");
         match rustix::fs::openat(CWD, &path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()) {
