@@ -249,7 +249,8 @@ impl Drop for Container<'_> {
         let mut command = self.runtime.command(["delete", "--force", &self.id]);
         command.stdout(Stdio::null()).stderr(Stdio::null());
         if let Ok(mut child) = command.spawn() {
-            wait(&mut child, self.runtime.deadline);
+            // A test that fails has told more by now, one that passes has deleted it.
+            drop(wait(&mut child, self.runtime.deadline));
         }
     }
 }
@@ -327,8 +328,12 @@ fn memory(name: &str) -> File {
 fn finish(mut command: Command, [stdout, stderr]: [File; 2], deadline: Duration) -> Output {
     let mut child = command.spawn().unwrap_or_else(|error| panic!("cannot run {command:?}: {error}"));
     match wait(&mut child, deadline) {
-        Some(status) => Output { status, stdout, stderr },
-        None => panic!("{command:?} took longer than {deadline:?}\n{}{}", content(&stdout), content(&stderr)),
+        Ok(status) => Output { status, stdout, stderr },
+        Err(doing) => panic!(
+            "{command:?} took longer than {deadline:?}\n{doing}{}{}",
+            content(&stdout),
+            content(&stderr)
+        ),
     }
 }
 
@@ -349,14 +354,35 @@ pub fn read_until(mut from: &File, text: &str, deadline: Duration) -> String {
     String::from_utf8_lossy(&seen).into_owned()
 }
 
-/// The status of a child, or none when it had to be killed at the deadline.
-fn wait(child: &mut Child, deadline: Duration) -> Option<ExitStatus> {
+/// The status of a child, or what it and its descendants were doing when it had to be killed at the deadline.
+fn wait(child: &mut Child, deadline: Duration) -> Result<ExitStatus, String> {
     let pid = Pid::from_child(child);
     let in_time = pidfd_open(pid, PidfdFlags::empty()).is_ok_and(|pidfd| readable(&pidfd, deadline));
     if !in_time {
-        child.kill().ok()?;
+        let doing = doing(pid.as_raw_nonzero().get());
+        child.kill().map_err(|error| format!("{doing}cannot be killed: {error}\n"))?;
+        return child.wait().map_or_else(|error| Err(error.to_string()), |_| Err(doing));
     }
-    child.wait().ok().filter(|_| in_time)
+    child.wait().map_err(|error| error.to_string())
+}
+
+/// A line for each of these processes: name and state, where in the kernel it sleeps, and in which call. Tells a process
+/// that waits for something from one that was never given the processor.
+fn doing(pid: i32) -> String {
+    let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    let mut lines = format!("load {load}");
+    let mut pids = vec![pid.to_string()];
+    while let Some(pid) = pids.pop() {
+        let read = |file: &str| std::fs::read_to_string(format!("/proc/{pid}/{file}")).unwrap_or_default();
+        let stat = read("stat");
+        let (name, state) = stat.rsplit_once(')').unwrap_or_default();
+        let state = state.trim_start().chars().next().unwrap_or('?');
+        let (sleeps, call) = (read("wchan"), read("syscall"));
+        lines += &format!("{name}) {state} in {sleeps}: {}\n", call.trim_end());
+        let children = read(&format!("task/{pid}/children"));
+        pids.extend(children.split_whitespace().map(str::to_owned));
+    }
+    lines
 }
 
 /// Whether an fd becomes readable in time.

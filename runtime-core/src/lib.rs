@@ -42,7 +42,9 @@ pub use container::{
     Container, Created, Event, Events, ExecProcess, Executed, Prepared, Runtime, RuntimeBuilder, Update,
 };
 pub use error::{Error, ErrorKind, Problem, Result};
-pub use options::{CreateOptions, Deadline, Delete, ExecOptions, ExitStatus, KillScope, Stdio};
+pub use options::{
+    CancelToken, CreateOptions, Deadline, Delete, ExecOptions, ExitStatus, KillScope, Pipes, Stdio,
+};
 pub use state::{ContainerId, ContainerState, Status};
 
 /// Names of all capabilities that this build knows, by number (capabilities(7)).

@@ -3,39 +3,127 @@
 mod exec;
 
 use std::{
-    os::fd::OwnedFd,
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
     path::PathBuf,
+    sync::Arc,
     time::{Duration, Instant},
 };
+
+use rustix::{
+    event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll},
+    io::Errno,
+};
+
+use crate::{Error, Result};
 
 pub use exec::ExecOptions;
 pub(crate) use exec::{Changes, Program};
 
-/// When a verb gives up. Expiry undoes what was made and names the step.
+/// When a verb gives up: at a time, or when a [`CancelToken`] says so. Either undoes what was made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Deadline(Option<Instant>);
+pub struct Deadline<'a> {
+    at: Option<Instant>,
+    cancel: Option<&'a CancelToken>,
+}
 
-impl Deadline {
+impl<'a> Deadline<'a> {
     /// Waits as long as it takes.
     #[must_use]
     pub const fn never() -> Self {
-        Self(None)
+        Self { at: None, cancel: None }
     }
 
     /// Gives up after `duration` from now.
     #[must_use]
     pub fn after(duration: Duration) -> Self {
-        Self(Instant::now().checked_add(duration))
+        Self { at: Instant::now().checked_add(duration), cancel: None }
+    }
+
+    /// Gives up also when the token is cancelled, by any thread.
+    #[must_use]
+    pub const fn with_cancel(self, token: &'a CancelToken) -> Self {
+        Self { cancel: Some(token), ..self }
     }
 
     /// What is left; none without a limit.
     #[must_use]
     pub fn remaining(&self) -> Option<Duration> {
-        self.0.map(|at| at.saturating_duration_since(Instant::now()))
+        self.at.map(|at| at.saturating_duration_since(Instant::now()))
     }
 
     pub(crate) const fn instant(self) -> Option<Instant> {
-        self.0
+        self.at
+    }
+
+    pub(crate) const fn token(self) -> Option<&'a CancelToken> {
+        self.cancel
+    }
+
+    /// The same, but at the latest then.
+    pub(crate) fn no_later_than(self, at: Instant) -> Self {
+        Self { at: Some(self.at.map_or(at, |own| own.min(at))), ..self }
+    }
+}
+
+/// Ends the waits of verbs from another thread: a create, start, exec or wait that was given it by
+/// [`Deadline::with_cancel`] fails with [`ErrorKind::Cancelled`](crate::ErrorKind::Cancelled) and undoes what it made.
+/// Clones are the same token; it stays cancelled.
+///
+/// ```
+/// # fn main() -> Result<(), orlop::Error> {
+/// let token = orlop::CancelToken::new()?;
+/// let deadline = orlop::Deadline::never().with_cancel(&token);
+/// let for_another_thread = token.clone();
+/// for_another_thread.cancel();
+/// assert!(token.is_cancelled());
+/// # let _ = deadline; Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct CancelToken(Arc<OwnedFd>);
+
+impl CancelToken {
+    /// Makes one: an eventfd.
+    ///
+    /// # Errors
+    /// When the process may open no more files.
+    pub fn new() -> Result<Self> {
+        let flags = EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK;
+        let made = eventfd(0, flags).map(Arc::new).map(Self);
+        made.map_err(|errno| Error::from_errno("cannot make an eventfd", errno.raw_os_error()))
+    }
+
+    /// Ends all waits that have it, now and later.
+    pub fn cancel(&self) {
+        loop {
+            match rustix::io::write(&*self.0, &1u64.to_ne_bytes()) {
+                Err(Errno::INTR) => {}
+                // AGAIN: it was cancelled so often that the counter is full. Nothing else fails on an eventfd.
+                Ok(_) | Err(_) => return,
+            }
+        }
+    }
+
+    /// Whether it was cancelled.
+    #[must_use]
+    pub fn is_cancelled(&self) -> bool {
+        let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+        poll(&mut [PollFd::new(&*self.0, PollFlags::IN)], Some(&now)).is_ok_and(|ready| ready > 0)
+    }
+}
+
+impl PartialEq for CancelToken {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for CancelToken {}
+
+impl AsFd for CancelToken {
+    /// Readable when it was cancelled.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
     }
 }
 
@@ -56,6 +144,19 @@ impl Stdio {
         Self::default()
     }
 
+    /// New pipes, and the caller's ends of them: what the process reads, and what it writes.
+    ///
+    /// # Errors
+    /// When the process may open no more files.
+    pub fn pipes() -> Result<(Self, Pipes)> {
+        let pipe = || {
+            rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)
+                .map_err(|errno| Error::from_errno("cannot make a pipe", errno.raw_os_error()))
+        };
+        let ((theirs_in, stdin), (stdout, theirs_out), (stderr, theirs_err)) = (pipe()?, pipe()?, pipe()?);
+        Ok((Self::fds(theirs_in, theirs_out, theirs_err), Pipes { stdin, stdout, stderr }))
+    }
+
     /// These fds.
     #[must_use]
     pub fn fds(stdin: OwnedFd, stdout: OwnedFd, stderr: OwnedFd) -> Self {
@@ -68,6 +169,18 @@ impl Stdio {
         self.preserved.extend(fds);
         self
     }
+}
+
+/// The caller's ends of [`Stdio::pipes`]. What the process writes ends when it and all that inherited its ends have ended.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Pipes {
+    /// Written to the process's standard input; drop it to end that.
+    pub stdin: OwnedFd,
+    /// What it prints.
+    pub stdout: OwnedFd,
+    /// What it prints to standard error.
+    pub stderr: OwnedFd,
 }
 
 /// Who gives the start signal.

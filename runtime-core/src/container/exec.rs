@@ -115,7 +115,7 @@ impl Container {
             purpose: Purpose::Exec(&exec),
             // The pid in it is the new process's from here on.
             record: Record { pid: 0, ..record },
-            deadline: deadline.instant(),
+            deadline,
             made: Made::default(),
         };
         let spawned = creation.run()?;

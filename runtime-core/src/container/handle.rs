@@ -10,13 +10,14 @@ use super::{
     observe::{observe, public_state},
     remove,
 };
-use rustix::event::{EventfdFlags, eventfd};
+use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd};
 
 use crate::{
     ContainerId, ContainerState, Deadline, Delete, Error, ErrorKind, ExitStatus, Result,
     spawn::Process,
     state::{Entry, Loaded, Record, open_recorded},
     sys::{
+        self,
         channel::Channel,
         pidfd::{self, Ended},
     },
@@ -118,7 +119,7 @@ impl Container {
     /// before the end; else it is [`ExitStatus::Unknown`], never a false one.
     ///
     /// # Errors
-    /// [`ErrorKind::Timeout`].
+    /// [`ErrorKind::Timeout`]; [`ErrorKind::Cancelled`].
     pub fn wait(&self, deadline: Deadline) -> Result<ExitStatus> {
         match &self.end {
             End::Ahead(pidfd) => wait_for(pidfd, &self.status, deadline),
@@ -159,11 +160,10 @@ pub(super) fn wait_for(
     status: &Mutex<Option<ExitStatus>>,
     deadline: Deadline,
 ) -> Result<ExitStatus> {
-    let ended = pidfd::wait_readable(pidfd.as_fd(), deadline.instant())
-        .map_err(|errno| Error::from_errno("cannot wait for the process", errno.raw_os_error()))?;
-    if !ended {
-        return Err(Error::new(ErrorKind::Timeout, "the process did not end in time"));
-    }
+    let woken = sys::poll_until(&mut vec![PollFd::new(pidfd, PollFlags::IN)], deadline);
+    let woken =
+        woken.map_err(|errno| Error::from_errno("cannot wait for the process", errno.raw_os_error()))?;
+    woken.or_fail("the process did not end in time")?;
     // Under the lock, so that of several waiters one takes the status and all give it.
     let mut known = status.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     Ok(*known.get_or_insert_with(|| match pidfd::status(pidfd.as_fd()) {

@@ -70,7 +70,7 @@ fn try_delete(runtime: &Runtime, id: &ContainerId, how: Delete, deadline: Deadli
         }
         remove_cgroup(&cgroup, limit)?;
     }
-    run_poststop(&runtime.shared.launcher, &record, deadline.instant());
+    run_poststop(&runtime.shared.launcher, &record, deadline);
     // Last, so that a delete that is cut short can be repeated.
     entry.remove()
 }

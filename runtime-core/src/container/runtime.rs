@@ -218,7 +218,7 @@ impl Runtime {
             stdio: &stdio,
             purpose: Purpose::Create(&entry),
             record,
-            deadline: deadline.instant(),
+            deadline,
             made: crate::spawn::Made::default(),
         };
         let spawned = creation.run()?;

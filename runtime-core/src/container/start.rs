@@ -39,7 +39,7 @@ impl Container {
             record: &record,
             status: Status::Running,
             pid: Some(record.pid),
-            deadline: deadline.instant(),
+            deadline,
         };
         let hooks = run_hooks(&self.runtime.shared.launcher, &record.poststart, call);
         hooks.map_err(|error| {
@@ -63,14 +63,14 @@ impl Container {
         let channel = self.channel.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
         if let Some(channel) = channel {
             let (entry, record) = self.load_locked(deadline.instant())?;
-            self.start_on_channel(channel, &record, deadline.instant())?;
+            self.start_on_channel(channel, &record, deadline)?;
             return Ok((entry, record));
         }
         let (entry, record) = self.load_locked(deadline.instant())?;
         self.check_startable(&entry, &record)?;
-        start_by_fifo(&entry, &record, deadline.instant()).map_err(|error| match error.kind() {
+        start_by_fifo(&entry, &record, deadline).map_err(|error| match error.kind() {
             // The signal is given and cannot be taken back: what may still come of it must not run unnoticed.
-            ErrorKind::Timeout => {
+            ErrorKind::Timeout | ErrorKind::Cancelled => {
                 self.kill_init();
                 error
             }
@@ -121,7 +121,7 @@ impl Container {
         &self,
         channel: sys::channel::Channel,
         record: &Record,
-        deadline: Option<Instant>,
+        deadline: Deadline<'_>,
     ) -> Result<()> {
         let pidfd = match &self.end {
             End::Ahead(pidfd) => pidfd.try_clone(),
@@ -145,7 +145,7 @@ fn already_dead() -> Error {
 }
 
 /// Writes the start record and reads the answer until all of init's ends are closed by the exec.
-fn start_by_fifo(entry: &Entry, record: &Record, deadline: Option<Instant>) -> Result<()> {
+fn start_by_fifo(entry: &Entry, record: &Record, deadline: Deadline<'_>) -> Result<()> {
     let fifo_error = |name: &str, errno: Errno| match errno {
         // Nobody holds it: init has ended, or another start was faster.
         Errno::NXIO | Errno::NOENT => already_dead(),
@@ -181,17 +181,13 @@ fn check_executed(record: &Record) -> Result<()> {
 }
 
 /// All that init writes until its end is closed: by the exec, or by its death.
-fn read_answer(fifo: &OwnedFd, deadline: Option<Instant>) -> Result<Vec<u8>> {
+fn read_answer(fifo: &OwnedFd, deadline: Deadline<'_>) -> Result<Vec<u8>> {
     let mut answer = Vec::new();
     let mut buffer = [0u8; 4096];
     loop {
-        let timeout = deadline.map(sys::timespec_until);
-        match rustix::event::poll(&mut [PollFd::new(fifo, PollFlags::IN)], timeout.as_ref()) {
-            Err(Errno::INTR) => continue,
-            Err(errno) => return Err(Error::from_errno("cannot wait for init", errno.raw_os_error())),
-            Ok(0) => return Err(Error::new(ErrorKind::Timeout, "init did not answer in time")),
-            Ok(_) => {}
-        }
+        let woken = sys::poll_until(&mut vec![PollFd::new(fifo, PollFlags::IN)], deadline);
+        let woken = woken.map_err(|errno| Error::from_errno("cannot wait for init", errno.raw_os_error()))?;
+        woken.or_fail("init did not answer in time")?;
         match rustix::io::read(fifo.as_fd(), &mut buffer) {
             Ok(0) => return Ok(answer),
             Ok(length) if answer.len() < 16 * buffer.len() => answer.extend_from_slice(&buffer[..length]),

@@ -14,7 +14,7 @@ use rustix::{
 };
 
 use crate::{
-    Error, ErrorKind, Result,
+    Deadline, Error, ErrorKind, Result,
     sys::{
         self,
         channel::{Channel, Receive, Received},
@@ -147,8 +147,8 @@ impl Conversation {
     /// Waits for the next event.
     ///
     /// # Errors
-    /// [`ErrorKind::Timeout`] at the deadline.
-    pub(crate) fn next(&mut self, deadline: Option<Instant>) -> Result<Event> {
+    /// [`ErrorKind::Timeout`] at the deadline; [`ErrorKind::Cancelled`].
+    pub(crate) fn next(&mut self, deadline: Deadline<'_>) -> Result<Event> {
         if let Some(event) = self.pending.pop_front() {
             return Ok(event);
         }
@@ -177,7 +177,7 @@ impl Conversation {
 
     /// Waits for the word on so many processes, which may come after the first records of the last of them. False:
     /// everybody is gone.
-    pub(crate) fn await_clones(&mut self, count: usize, deadline: Option<Instant>) -> Result<bool> {
+    pub(crate) fn await_clones(&mut self, count: usize, deadline: Deadline<'_>) -> Result<bool> {
         while self.clones < count {
             let mut receive = self.channel.receive();
             if matches!(receive, Ok(Receive::Empty)) {
@@ -200,7 +200,7 @@ impl Conversation {
 
     /// Who had the word has ended; what was sent before is still there: init's pidfd from the launcher, or what a
     /// failed hook printed, and only then the rest.
-    fn last_words(&mut self, deadline: Option<Instant>) -> Result<Event> {
+    fn last_words(&mut self, deadline: Deadline<'_>) -> Result<Event> {
         match self.channel.receive() {
             Ok(Receive::Record(received)) => match self.take(received)? {
                 Some(event) => Ok(event),
@@ -265,26 +265,19 @@ impl Conversation {
     }
 
     /// Waits for a record, the end of the process that must send it, or the deadline. False: the process has ended.
-    fn wait(&self, deadline: Option<Instant>) -> Result<bool> {
+    fn wait(&self, deadline: Deadline<'_>) -> Result<bool> {
         let Some(process) = self.speaker() else { return Ok(false) };
-        loop {
-            let mut fds =
-                [PollFd::new(&self.channel, PollFlags::IN), PollFd::new(&process.pidfd, PollFlags::IN)];
-            let timeout = deadline.map(sys::timespec_until);
-            match rustix::event::poll(&mut fds, timeout.as_ref()) {
-                Err(Errno::INTR) => {}
-                Err(errno) => {
-                    return Err(Error::from_errno("cannot wait for init", errno.raw_os_error()));
-                }
-                Ok(0) => return Err(Error::new(ErrorKind::Timeout, "init did not answer in time")),
-                // The launcher's end is no event while its message may still lie in the channel.
-                Ok(_) => return Ok(!fds[0].revents().is_empty()),
-            }
-        }
+        let channel = PollFd::new(&self.channel, PollFlags::IN);
+        let mut fds = vec![channel, PollFd::new(&process.pidfd, PollFlags::IN)];
+        let woken = sys::poll_until(&mut fds, deadline)
+            .map_err(|errno| Error::from_errno("cannot wait for init", errno.raw_os_error()))?;
+        woken.or_fail("init did not answer in time")?;
+        // The launcher's end is no event while its message may still lie in the channel.
+        Ok(!fds[0].revents().is_empty())
     }
 
     /// Waits until the program was executed: all ends of the channel are closed by the exec. Or hears why not.
-    pub(crate) fn await_exec(&mut self, deadline: Option<Instant>) -> Result<Event> {
+    pub(crate) fn await_exec(&mut self, deadline: Deadline<'_>) -> Result<Event> {
         match self.next(deadline)? {
             Event::Executing => self.next(deadline).map(|event| match event {
                 Event::Gone => Event::Executing,

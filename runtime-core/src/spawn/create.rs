@@ -14,7 +14,7 @@ use super::{
     run_hooks, run_poststop,
 };
 use crate::{
-    Error, ErrorKind, Result, Status, Stdio,
+    Deadline, Error, ErrorKind, Result, Status, Stdio,
     cgroup::{Cgroup, CreatedCgroup, Placement},
     inspect::BundleFacts,
     plan::{
@@ -33,7 +33,7 @@ pub(crate) struct Creation<'a> {
     pub(crate) stdio: &'a Stdio,
     pub(crate) purpose: Purpose<'a>,
     pub(crate) record: Record,
-    pub(crate) deadline: Option<Instant>,
+    pub(crate) deadline: Deadline<'a>,
     pub(crate) made: Made,
 }
 

@@ -69,11 +69,10 @@ impl Exec {
         let deadline = creation.deadline;
         loop {
             let silence = Instant::now() + SILENCE;
-            let until = deadline.map_or(silence, |deadline| deadline.min(silence));
-            match creation.conversation()?.next(Some(until)) {
+            match creation.conversation()?.next(deadline.no_later_than(silence)) {
                 Err(error)
                     if error.kind() == ErrorKind::Timeout
-                        && deadline.is_none_or(|deadline| Instant::now() < deadline) =>
+                        && deadline.instant().is_none_or(|deadline| Instant::now() < deadline) =>
                 {
                     if !self.ignore_paused && self.is_paused() {
                         return Err(paused());

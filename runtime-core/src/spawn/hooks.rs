@@ -13,7 +13,7 @@ use super::{
     program::{self, Finished, Program, text, texts},
 };
 use crate::{
-    Error, ErrorKind, Result, Status,
+    Deadline, Error, ErrorKind, Result, Status,
     plan::step::HookKind,
     state::{HookRecord, Record},
     sys::pidfd::Ended,
@@ -41,7 +41,7 @@ pub(crate) struct HookCall<'a> {
     pub(crate) status: Status,
     pub(crate) pid: Option<i32>,
     /// Of the whole command; each hook may have a shorter one.
-    pub(crate) deadline: Option<Instant>,
+    pub(crate) deadline: Deadline<'a>,
 }
 
 /// Runs hooks one after the other; the first failure ends it.
@@ -65,12 +65,12 @@ pub(crate) fn run_hooks(launcher: &Launcher, hooks: &[HookRecord], call: HookCal
         let name = call.kind.name();
         // A time beyond what the clock can tell is no limit.
         let own = hook.timeout_secs.and_then(|secs| Instant::now().checked_add(Duration::from_secs(secs)));
-        let limit = own.into_iter().chain(call.deadline).min();
+        let limit = own.map_or(call.deadline, |own| call.deadline.no_later_than(own));
         program(hook, &record.bundle)
             .and_then(|program| program::run(launcher, &program, &state, limit))
             .and_then(|finished| check(&finished))
             .map_err(|error| {
-                let is_over = call.deadline.is_some_and(|deadline| Instant::now() >= deadline);
+                let is_over = call.deadline.instant().is_some_and(|deadline| Instant::now() >= deadline);
                 let error = match hook.timeout_secs {
                     Some(secs) if error.kind() == ErrorKind::Timeout && !is_over => Error::new(
                         ErrorKind::HookFailed,
@@ -78,7 +78,11 @@ pub(crate) fn run_hooks(launcher: &Launcher, hooks: &[HookRecord], call: HookCal
                     ),
                     _ => error,
                 };
-                let kind = if is_over { ErrorKind::Timeout } else { ErrorKind::HookFailed };
+                let kind = match error.kind() {
+                    ErrorKind::Cancelled => ErrorKind::Cancelled,
+                    _ if is_over => ErrorKind::Timeout,
+                    _ => ErrorKind::HookFailed,
+                };
                 error
                     .context(format_args!("error running {name} hook #{index}"))
                     .with_kind(kind)
@@ -117,7 +121,7 @@ fn check(finished: &Finished) -> Result<()> {
 }
 
 /// Failures of poststop hooks are warnings (runtime.md, Lifecycle, step 13): all of them run, none beyond the deadline.
-pub(crate) fn run_poststop(launcher: &Launcher, record: &Record, deadline: Option<Instant>) {
+pub(crate) fn run_poststop(launcher: &Launcher, record: &Record, deadline: Deadline<'_>) {
     let call = HookCall { kind: HookKind::Poststop, record, status: Status::Stopped, pid: None, deadline };
     for hook in &record.poststop {
         if let Err(error) = run_hooks(launcher, std::slice::from_ref(hook), call) {

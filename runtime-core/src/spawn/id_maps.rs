@@ -1,7 +1,7 @@
 //! Writing the id maps of a new user namespace from outside: by ourselves, or for a plain user with ranges by
 //! `newuidmap` and `newgidmap`.
 
-use std::{fmt::Write as _, os::fd::OwnedFd, path::Path, time::Instant};
+use std::{fmt::Write as _, os::fd::OwnedFd, path::Path};
 
 use rustix::{
     fs::{Mode, OFlags},
@@ -14,7 +14,7 @@ use super::{
     subids,
 };
 use crate::{
-    Error, ErrorKind, Result,
+    Deadline, Error, ErrorKind, Result,
     plan::step::{IdMap, MapWriter},
     sys::pidfd::Ended,
 };
@@ -60,7 +60,7 @@ impl MapKind {
 /// Who writes maps, or has them written.
 pub(super) struct MapCaller<'a> {
     pub(super) launcher: &'a Launcher,
-    pub(super) deadline: Option<Instant>,
+    pub(super) deadline: Deadline<'a>,
 }
 
 impl MapCaller<'_> {

@@ -10,7 +10,6 @@ use std::{
         unix::ffi::OsStrExt,
     },
     path::Path,
-    time::Instant,
 };
 
 use orlop_init::wire::{
@@ -25,7 +24,7 @@ use rustix::{
 
 use super::{Conversation, conversation::Event, launcher::Launcher};
 use crate::{
-    Error, ErrorKind, Result, Stdio,
+    Deadline, Error, ErrorKind, Result, Stdio,
     sys::pidfd::{self, Ended},
 };
 
@@ -59,7 +58,7 @@ pub(super) fn run(
     launcher: &Launcher,
     program: &Program<'_>,
     input: &[u8],
-    limit: Option<Instant>,
+    limit: Deadline<'_>,
 ) -> Result<Finished> {
     Running::start(launcher, program, limit)?.finish(input, limit)
 }
@@ -141,7 +140,7 @@ fn pipe_error(errno: Errno) -> Error {
 }
 
 impl Running {
-    fn start(launcher: &Launcher, program: &Program<'_>, limit: Option<Instant>) -> Result<Self> {
+    fn start(launcher: &Launcher, program: &Program<'_>, limit: Deadline<'_>) -> Result<Self> {
         let pipe = || rustix::pipe::pipe_with(PipeFlags::CLOEXEC).map_err(pipe_error);
         let ((stdin, our_stdin), (our_stdout, stdout), (our_stderr, stderr)) = (pipe()?, pipe()?, pipe()?);
         for ours in [&our_stdin, &our_stdout, &our_stderr] {
@@ -185,14 +184,14 @@ impl Running {
 
     /// Feeds the input, collects output, waits for the end. Pipe ends that a background child has inherited are not
     /// waited for.
-    fn finish(mut self, input: &[u8], limit: Option<Instant>) -> Result<Finished> {
+    fn finish(mut self, input: &[u8], limit: Deadline<'_>) -> Result<Finished> {
         let mut rest = input;
         loop {
             match self.poll(limit)? {
                 Wake::Ended => break,
-                Wake::Timeout => {
+                Wake::Stopped(error) => {
                     self.kill_group();
-                    return Err(Error::new(ErrorKind::Timeout, "it did not end in time"));
+                    return Err(error);
                 }
                 Wake::Pipes => {
                     rest = self.feed(rest);
@@ -210,7 +209,7 @@ impl Running {
         })
     }
 
-    fn poll(&self, limit: Option<Instant>) -> Result<Wake> {
+    fn poll(&self, limit: Deadline<'_>) -> Result<Wake> {
         let mut fds = vec![PollFd::new(&self.pidfd, PollFlags::IN)];
         if let Some(stdin) = &self.stdin {
             fds.push(PollFd::new(stdin, PollFlags::OUT));
@@ -218,16 +217,13 @@ impl Running {
         for pipe in [&self.stdout.pipe, &self.stderr.pipe].into_iter().flatten() {
             fds.push(PollFd::new(pipe, PollFlags::IN));
         }
-        let timeout = limit.map(crate::sys::timespec_until);
-        loop {
-            return match rustix::event::poll(&mut fds, timeout.as_ref()) {
-                Ok(0) => Ok(Wake::Timeout),
-                Ok(_) if !fds[0].revents().is_empty() => Ok(Wake::Ended),
-                Ok(_) => Ok(Wake::Pipes),
-                Err(Errno::INTR) => continue,
-                Err(errno) => Err(Error::from_errno("cannot wait for it", errno.raw_os_error())),
-            };
-        }
+        let woken = crate::sys::poll_until(&mut fds, limit);
+        let woken = woken.map_err(|errno| Error::from_errno("cannot wait for it", errno.raw_os_error()))?;
+        Ok(match woken.or_fail("it did not end in time") {
+            Err(error) => Wake::Stopped(error),
+            Ok(()) if !fds[0].revents().is_empty() => Wake::Ended,
+            Ok(()) => Wake::Pipes,
+        })
     }
 
     /// Writes what the pipe takes. One that does not read its stdin is fine: EPIPE only closes it.
@@ -257,7 +253,8 @@ impl Running {
 enum Wake {
     Ended,
     Pipes,
-    Timeout,
+    /// Too late, or cancelled.
+    Stopped(Error),
 }
 
 /// A pipe's reader may be gone, and the caller's program may have SIGPIPE at its default, which would end it: the

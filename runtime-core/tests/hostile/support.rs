@@ -21,7 +21,7 @@ use rustix::fs::MemfdFlags;
 /// Longer than anything here takes: what exceeds it hangs.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
-pub fn patience() -> Deadline {
+pub fn patience() -> Deadline<'static> {
     Deadline::after(PATIENCE)
 }
 
