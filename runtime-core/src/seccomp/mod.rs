@@ -27,7 +27,6 @@ mod tests;
 use crate::Problem;
 
 use arch::{Arch, NATIVE};
-use rules::Names;
 
 pub(crate) use instruction::Instruction;
 pub(crate) use profile::Profile;
@@ -55,12 +54,10 @@ pub(crate) fn compile(profile: &Profile) -> Result<Filter, Vec<Problem>> {
 
 fn compile_for(profile: &Profile, native: Arch) -> Result<Filter, Vec<Problem>> {
     let arches = arches(profile, native)?;
-    let mut warnings = Vec::new();
-    let names = look_up(profile, &mut warnings);
     let mut problems = Vec::new();
     let mut ruled = Vec::with_capacity(arches.len());
     for arch in arches {
-        match rules::verdicts(profile, &names, arch) {
+        match rules::verdicts(profile, arch) {
             Ok(verdicts) => ruled.push((arch, verdicts)),
             Err(found) => problems.extend(found),
         }
@@ -74,6 +71,7 @@ fn compile_for(profile: &Profile, native: Arch) -> Result<Filter, Vec<Problem>> 
         let message = "has more rules than fit into one filter of the kernel (4096 instructions)";
         vec![Problem::new("linux.seccomp.syscalls", message)]
     })?;
+    let warnings = profile.rules.iter().flat_map(|rule| rule.unknown.clone()).collect();
     Ok(Filter { program, flags: profile.flags, uses_notify: profile.uses_notify(), warnings })
 }
 
@@ -91,21 +89,4 @@ fn arches(profile: &Profile, native: Arch) -> Result<Vec<Arch>, Vec<Problem>> {
         }
     }
     if problems.is_empty() { Ok(arches) } else { Err(problems) }
-}
-
-/// Names that no architecture knows are skipped: profiles are written for many kernels.
-fn look_up(profile: &Profile, warnings: &mut Vec<Problem>) -> Names {
-    let mut names = Vec::with_capacity(profile.rules.iter().map(|rule| rule.names.len()).sum());
-    for (rule, written) in profile.rules.iter().enumerate() {
-        for (index, name) in written.names.iter().enumerate() {
-            match table::row(name) {
-                Some(row) => names.push((rule as u32, row)),
-                None => {
-                    let path = format!("linux.seccomp.syscalls[{rule}].names[{index}]");
-                    warnings.push(Problem::new(path, format!("unknown system call {name:?} is skipped")));
-                }
-            }
-        }
-    }
-    names
 }

@@ -6,6 +6,7 @@ use serde_json::Value;
 use super::{
     arch::{self, Arch},
     reader::Reader,
+    table::{self, Row},
     words::{self, Action, Operator},
 };
 use crate::Problem;
@@ -29,7 +30,10 @@ pub(crate) struct Profile {
 /// One of `syscalls`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Rule {
-    pub(super) names: Vec<String>,
+    /// Those of `names` that some architecture knows.
+    pub(super) names: Vec<Row>,
+    /// The others, skipped: profiles are written for many kernels.
+    pub(super) unknown: Vec<Problem>,
     pub(super) action: Action,
     /// Which conditions have to hold: all of one list.
     pub(super) alternatives: Vec<Vec<Condition>>,
@@ -147,25 +151,32 @@ fn read_rule(reader: &mut Reader<'_>) -> Option<Rule> {
         reader.problem("names", "expected at least one name, found none");
     }
     let mut names = Vec::with_capacity(count.unwrap_or_default());
+    let mut unknown = Vec::new();
     for index in 0..count.unwrap_or_default() {
-        let path = format!("names[{index}]");
+        let place = || format!("names[{index}]");
         match reader.element_value("names", index) {
             Some(Value::String(name)) if name.is_empty() => {
-                reader.problem(&path, "empty string is not a valid syscall");
+                reader.problem(&place(), "empty string is not a valid syscall");
             }
             Some(Value::String(name)) => {
                 if name == "write" && action == Some(Action(words::NOTIFY)) {
-                    reader.problem(&path, "SCMP_ACT_NOTIFY cannot be used for the write syscall");
+                    reader.problem(&place(), "SCMP_ACT_NOTIFY cannot be used for the write syscall");
                 }
-                names.push(name.clone());
+                match table::row(name) {
+                    Some(row) => names.push(row),
+                    None => unknown.push(Problem::new(
+                        reader.path_of(&place()),
+                        format!("unknown system call {name:?} is skipped"),
+                    )),
+                }
             }
-            other => reader.mistyped(&path, "a string", other),
+            other => reader.mistyped(&place(), "a string", other),
         }
     }
     let args: Vec<_> = (0..reader.list("args"))
         .filter_map(|index| reader.element("args", index, condition).flatten())
         .collect();
-    Some(Rule { names, action: action?, alternatives: alternatives(args) })
+    Some(Rule { names, unknown, action: action?, alternatives: alternatives(args) })
 }
 
 /// Conditions on different arguments have to hold together. Where two are on the same argument each stands for itself:

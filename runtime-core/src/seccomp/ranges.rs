@@ -105,7 +105,12 @@ impl Maker<'_> {
     }
 
     fn add(&mut self, start: u64, action: Action, weight: u32) {
-        let leaf = self.graph.share(Node::Return(action.0));
+        let node = Node::Return(action.0);
+        // Mostly the same as of the number before.
+        let leaf = match self.found.last() {
+            Some(range) if self.graph.node(range.leaf) == node => range.leaf,
+            _ => self.graph.share(node),
+        };
         self.add_leaf(start, leaf, weight);
     }
 

@@ -20,7 +20,11 @@ impl<'v> Reader<'v> {
     }
 
     pub(super) fn problem(&mut self, name: &str, message: impl Into<String>) {
-        self.problems.push(Problem::new(format!("{}.{name}", self.path), message));
+        self.problems.push(Problem::new(self.path_of(name), message));
+    }
+
+    pub(super) fn path_of(&self, name: &str) -> String {
+        format!("{}.{name}", self.path)
     }
 
     pub(super) fn mistyped(&mut self, name: &str, expected: &str, found: Option<&Value>) {

@@ -36,34 +36,32 @@ struct Entry {
     operation: Option<u8>,
 }
 
-/// The names of a profile, looked up: rule and row of the table.
-pub(super) type Names = Vec<(u32, Row)>;
-
 /// Sorts the rules by number.
 ///
 /// # Errors
 /// Rules that contradict each other.
-pub(super) fn verdicts(profile: &Profile, names: &Names, arch: Arch) -> Result<Verdicts, Vec<Problem>> {
-    let mut entries = Vec::with_capacity(names.len());
+pub(super) fn verdicts(profile: &Profile, arch: Arch) -> Result<Verdicts, Vec<Problem>> {
+    let mut entries = Vec::with_capacity(profile.rules.iter().map(|rule| rule.names.len()).sum());
     let mut last = None;
-    for (rule, row) in names {
-        let number = row.number(arch.column).map(|number| number + arch.base);
-        let multiplexed = if arch.is_multiplexed() { multiplexed(*row) } else { None };
-        // libseccomp has no plain number for these, and so runc does not count them.
-        if multiplexed.is_none() {
-            last = last.max(number);
-        }
-        let written = &profile.rules[*rule as usize];
-        if written.action == profile.default {
-            continue;
-        }
-        for alternative in 0..written.alternatives.len() as u32 {
-            let entry = |number, operation| Entry { number, rule: *rule, alternative, operation };
-            if let Some((multiplexer, operation)) = multiplexed {
-                let number = multiplexer.number(arch.column).map(|number| number + arch.base);
-                entries.extend(number.map(|number| entry(number, Some(operation))));
+    for (rule, written) in profile.rules.iter().enumerate() {
+        for row in &written.names {
+            let number = row.number(arch.column).map(|number| number + arch.base);
+            let multiplexed = if arch.is_multiplexed() { multiplexed(*row) } else { None };
+            // libseccomp has no plain number for these, and so runc does not count them.
+            if multiplexed.is_none() {
+                last = last.max(number);
             }
-            entries.extend(number.map(|number| entry(number, None)));
+            if written.action == profile.default {
+                continue;
+            }
+            for alternative in 0..written.alternatives.len() as u32 {
+                let entry = |number, operation| Entry { number, rule: rule as u32, alternative, operation };
+                if let Some((multiplexer, operation)) = multiplexed {
+                    let number = multiplexer.number(arch.column).map(|number| number + arch.base);
+                    entries.extend(number.map(|number| entry(number, Some(operation))));
+                }
+                entries.extend(number.map(|number| entry(number, None)));
+            }
         }
     }
     // Stable: of the rules of one number the order of the profile stays.

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 /// Calls with and without relatives that go through socketcall(2) and ipc(2), of some architectures only, old and new.
-pub(super) const NAMES: [&str; 20] = [
+const NAMES: [&str; 20] = [
     "read",
     "writev",
     "close",

@@ -103,7 +103,7 @@ impl Libseccomp {
         assert_eq!(unsafe { set(context, OPTIMIZE, if has_rules { 2 } else { 1 }) }, 0);
         for rule in profile.rules.iter().filter(|rule| rule.action != profile.default) {
             for name in &rule.names {
-                let Some(number) = self.resolve(crate::seccomp::NATIVE, name) else { continue };
+                let Some(number) = self.resolve(crate::seccomp::NATIVE, name.name()) else { continue };
                 for conditions in &rule.alternatives {
                     if !self.add_rule(context, rule.action, number, conditions) {
                         return None;
@@ -164,7 +164,7 @@ impl Libseccomp {
 
     fn last(&self, profile: &Profile, arches: &[Arch]) -> Vec<(Arch, u32)> {
         let names = || profile.rules.iter().flat_map(|rule| &rule.names);
-        let last = |arch: &Arch| names().filter_map(|name| self.resolve(*arch, name)).max();
+        let last = |arch: &Arch| names().filter_map(|name| self.resolve(*arch, name.name())).max();
         let positive = |arch: &Arch| Some((*arch, u32::try_from(last(arch)?).ok().filter(|last| *last > 0)?));
         arches.iter().filter_map(positive).collect()
     }

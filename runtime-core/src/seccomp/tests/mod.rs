@@ -5,10 +5,13 @@ use serde_json::Value;
 use super::Profile;
 
 mod agree;
+mod figures;
 mod generate;
+mod kernel;
 mod libseccomp;
 mod machine;
 mod model;
+mod words;
 
 const PODMAN: &str = include_str!("../../../tests/fixtures/engines/podman-4.3.json");
 const DOCKER: &str = include_str!("../../../tests/fixtures/engines/docker-20.10.json");
