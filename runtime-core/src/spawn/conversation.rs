@@ -73,8 +73,9 @@ pub(crate) struct Conversation {
     launcher: Option<Process>,
     /// Who handed over and is about to end, until the status is taken.
     ending: Vec<Process>,
-    /// The last process that was told of: an exec makes one in the cgroup, which makes the member of the pid namespace.
-    init: Option<Process>,
+    /// The last process in the order of the plan's steps, with its step: an exec makes one in the cgroup, which makes the
+    /// member of the pid namespace. The word on the second may come before the one on the first.
+    init: Option<(u32, Process)>,
     /// How many of those were told of, and how many there will be.
     clones: usize,
     clones_planned: usize,
@@ -105,13 +106,13 @@ impl Conversation {
 
     /// Whoever speaks at present: init, or the launcher before it made init.
     pub(crate) fn speaker(&self) -> Option<&Process> {
-        self.init.as_ref().or(self.launcher.as_ref())
+        self.init.as_ref().map(|(_, init)| init).or(self.launcher.as_ref())
     }
 
     /// Gives the process and the channel away.
     pub(crate) fn into_parts(mut self) -> (Option<Process>, Channel) {
         self.reap_ending();
-        (self.init, self.channel)
+        (self.init.map(|(_, init)| init), self.channel)
     }
 
     /// The process that was launched and executed something without making an init (a hook).
@@ -121,7 +122,7 @@ impl Conversation {
 
     /// Goes on with a channel to a known init (`start` by the handle that created it).
     pub(crate) fn resume(process: Process, channel: Channel) -> Self {
-        Self { init: Some(process), ..Self::silent(channel) }
+        Self { init: Some((0, process)), ..Self::silent(channel) }
     }
 
     /// Lets init go on after a barrier.
@@ -259,8 +260,19 @@ impl Conversation {
             _ => return refused("the launcher sent a pidfd that is not of init"),
         }
         self.clones += 1;
-        let before = self.init.replace(Process { pid, pidfd }).or_else(|| self.launcher.take());
-        self.ending.extend(before);
+        self.ending.extend(self.launcher.take());
+        let process = Process { pid, pidfd };
+        match &mut self.init {
+            // One step makes one process.
+            Some((step, _)) if *step == message.step => {
+                return refused("two processes of one step were told of");
+            }
+            Some((step, _)) if *step > message.step => self.ending.push(process),
+            init => {
+                let before = init.replace((message.step, process));
+                self.ending.extend(before.map(|(_, before)| before));
+            }
+        }
         Ok(())
     }
 
@@ -310,7 +322,7 @@ impl Conversation {
     pub(crate) fn kill_and(&mut self, release: &dyn Fn(i32)) -> Option<Ended> {
         let mut ended = None;
         // The launcher first: each may have been about to make the next one.
-        while let Some(process) = self.launcher.take().or_else(|| self.init.take()) {
+        while let Some(process) = self.launcher.take().or_else(|| self.init.take().map(|(_, init)| init)) {
             ended = end(&process, release);
             for _ in 0..LAST_RECORDS {
                 let Ok(Receive::Record(Received { message, fd, .. })) = self.channel.receive() else { break };
@@ -333,4 +345,83 @@ fn end(process: &Process, release: &dyn Fn(i32)) -> Option<Ended> {
     release(process.pid);
     let ended = pidfd::wait_readable(process.pidfd.as_fd(), Some(Instant::now() + super::KILL_WAIT));
     ended.unwrap_or(false).then(|| pidfd::status(process.pidfd.as_fd()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        os::fd::AsFd,
+        process::{Child, Command},
+        time::{Duration, Instant},
+    };
+
+    use orlop_init::wire::message::{Kind, Message};
+    use rustix::process::{Pid, PidfdFlags, getppid, pidfd_open};
+
+    use super::{Conversation, Process};
+    use crate::sys::{channel::Channel, launch::Launched};
+
+    /// A child that ends when it is killed, or at once.
+    fn child(ends: bool) -> (Child, Process) {
+        let child = Command::new("sleep").arg(if ends { "0" } else { "60" }).spawn().unwrap();
+        let pidfd = pidfd_open(Pid::from_child(&child), PidfdFlags::empty()).unwrap();
+        let pid = i32::try_from(child.id()).unwrap();
+        (child, Process { pid, pidfd })
+    }
+
+    fn conversation(planned: usize) -> (Conversation, Channel) {
+        let (host, other) = Channel::pair().unwrap();
+        let (_, Process { pid, pidfd }) = child(true);
+        (Conversation::new(Launched { pid, pidfd }, host, planned), Channel::from(other))
+    }
+
+    fn tell(channel: &Channel, step: u32, process: &Process) {
+        let value = u32::try_from(process.pid).unwrap();
+        let message = Message { step, value, ..Message::new(Kind::Cloned) };
+        channel.send(message, Some(process.pidfd.as_fd())).unwrap();
+    }
+
+    fn soon() -> Option<Instant> {
+        Some(Instant::now() + Duration::from_secs(20))
+    }
+
+    #[test]
+    fn the_last_process_is_the_one_whatever_is_told_first() {
+        for order in [[3, 7], [7, 3]] {
+            let (mut conversation, channel) = conversation(2);
+            let ((_, first), (_, last)) = (child(true), child(false));
+            for step in order {
+                tell(&channel, step, if step == 3 { &first } else { &last });
+            }
+            assert!(conversation.await_clones(2, soon()).unwrap());
+            assert_eq!(conversation.speaker().map(|process| process.pid), Some(last.pid), "{order:?}");
+            conversation.kill();
+            assert!(crate::sys::pidfd::has_ended(&last.pidfd));
+        }
+    }
+
+    #[test]
+    fn a_word_on_a_process_is_believed_only_of_children_and_once_for_each_step() {
+        let (_, ours) = child(false);
+        let parent =
+            Process { pid: ours.pid, pidfd: pidfd_open(getppid().unwrap(), PidfdFlags::empty()).unwrap() };
+        let other_pid = Process { pid: ours.pid + 1, pidfd: ours.pidfd.try_clone().unwrap() };
+        for foreign in [&parent, &other_pid] {
+            let (mut conversation, channel) = conversation(1);
+            tell(&channel, 3, foreign);
+            assert!(conversation.await_clones(1, soon()).is_err());
+            conversation.kill();
+        }
+        for (planned, steps) in [(2, [3, 3]), (1, [3, 7])] {
+            let (mut conversation, channel) = conversation(planned);
+            let (_, first) = child(true);
+            tell(&channel, steps[0], &first);
+            tell(&channel, steps[1], &ours);
+            assert!(conversation.await_clones(2, soon()).is_err(), "{planned} planned, {steps:?}");
+            conversation.kill();
+        }
+        // Waited for by its pidfd, which the conversation had no reason to.
+        rustix::process::pidfd_send_signal(&ours.pidfd, rustix::process::Signal::KILL).unwrap();
+        crate::sys::pidfd::reap(&ours.pidfd);
+    }
 }

@@ -104,3 +104,11 @@ impl AsFd for Channel {
         self.0.as_fd()
     }
 }
+
+#[cfg(test)]
+impl From<OwnedFd> for Channel {
+    /// The other end, for a test that plays init.
+    fn from(end: OwnedFd) -> Self {
+        Self(end)
+    }
+}
