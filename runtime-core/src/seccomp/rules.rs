@@ -64,18 +64,25 @@ pub(super) fn verdicts(profile: &Profile, arch: Arch) -> Result<Verdicts, Vec<Pr
             }
         }
     }
-    // Stable: of the rules of one number the order of the profile stays.
-    entries.sort_by_key(|entry| entry.number);
+    let entries = sorted(&entries);
     let mut problems = Vec::new();
-    let by_number = entries
-        .chunk_by(|a, b| a.number == b.number)
-        .map(|chunk| (chunk[0].number, verdict(profile, arch, chunk, &mut problems)))
-        .collect();
+    let mut by_number = Vec::with_capacity(entries.len());
+    for chunk in entries.chunk_by(|a, b| a.number == b.number) {
+        by_number.push((chunk[0].number, verdict(profile, arch, chunk, &mut problems)));
+    }
     if problems.is_empty() {
         Ok(Verdicts { by_number, last: last.filter(|last| *last != 0) })
     } else {
         Err(problems)
     }
+}
+
+/// By number; of the rules of one number the order of the profile stays. Plain numbers are sorted several times faster.
+fn sorted(entries: &[Entry]) -> Vec<Entry> {
+    let key = |(place, entry): (usize, &Entry)| u64::from(entry.number) << 32 | place as u64;
+    let mut keys: Vec<_> = entries.iter().enumerate().map(key).collect();
+    keys.sort_unstable();
+    keys.into_iter().map(|key| entries[(key & u64::from(u32::MAX)) as usize]).collect()
 }
 
 /// A rule without conditions wins over all with some; the first one over later ones.
