@@ -45,7 +45,9 @@ impl Class {
     fn of(line: &str) -> Option<Self> {
         let line = line.to_lowercase();
         let is_error = line.contains("error") || line.starts_with("ctr:") || line.starts_with("docker:");
-        if !is_error || line.contains("level=warning") || line.contains("level=info") {
+        // The last is Docker's client, which may or may not have begun to wait when a create failed.
+        let beside = ["level=warning", "level=info", "error waiting for container: context canceled"];
+        if !is_error || beside.iter().any(|text| line.contains(text)) {
             return None;
         }
         let has = |texts: &[&str]| texts.iter().any(|text| line.contains(text));

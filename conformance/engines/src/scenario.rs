@@ -7,6 +7,9 @@
 //!
 //! == two containers share a network  [short, needs memory]
 //! …
+//!
+//! == what a peer gets wrong  [may differ: the specification demands a warning only]
+//! …
 //! ```
 //!
 //! What a script prints and how it ends is compared between runtimes.
@@ -22,6 +25,8 @@ pub struct Scenario {
     pub is_short: bool,
     /// A cgroup controller without which it cannot run.
     pub needs: Option<&'static str>,
+    /// Why the judged runtime may end in another way.
+    pub may_differ: Option<&'static str>,
 }
 
 /// Cuts a text into its scenarios.
@@ -53,11 +58,14 @@ fn scenario(heading: &'static str, script: &'static str) -> Result<Scenario, Str
     if name.is_empty() {
         return Err(format!("a scenario has no name: {heading:?}"));
     }
-    let mut scenario = Scenario { name, script, is_short: false, needs: None };
+    let mut scenario = Scenario { name, script, is_short: false, needs: None, may_differ: None };
     for mark in marks.split(',').map(str::trim).filter(|mark| !mark.is_empty()) {
         match mark.split_once(' ') {
             None if mark == "short" => scenario.is_short = true,
             Some(("needs", controller)) => scenario.needs = Some(controller),
+            Some(("may", reason)) if reason.starts_with("differ: ") => {
+                scenario.may_differ = reason.strip_prefix("differ: ");
+            }
             _ => return Err(format!("{name}: unknown mark {mark:?}")),
         }
     }
@@ -76,6 +84,8 @@ mod tests {
         assert_eq!((found[0].name, found[0].script, found[0].is_short), ("one", "a\nb", false));
         assert_eq!((found[1].name, found[1].script), ("two", "c == d"));
         assert_eq!((found[1].is_short, found[1].needs), (true, Some("memory")));
+        let found = parse("== one [short, may differ: it is a fault of theirs]\n").expect("well-formed");
+        assert_eq!(found[0].may_differ, Some("it is a fault of theirs"));
     }
 
     #[test]

@@ -19,10 +19,12 @@ impl Row {
         Self { engine, scenario, outcomes: Vec::new() }
     }
 
-    /// Whether the judged runtime ended like one of the others. Alone, it has nothing to be compared with.
+    /// Whether the judged runtime ended like one of the others, or may do otherwise. Alone, it has nothing to be compared
+    /// with.
     fn is_alike(&self) -> bool {
         let Some((subject, peers)) = self.outcomes.split_last() else { return true };
-        peers.is_empty() || peers.iter().any(|(_, peer)| subject.1.is_like(peer))
+        let is_excused = self.scenario.may_differ.is_some();
+        peers.is_empty() || is_excused || peers.iter().any(|(_, peer)| subject.1.is_like(peer))
     }
 
     fn word(&self, outcome: &Outcome) -> String {
@@ -30,7 +32,10 @@ impl Row {
         let is_first = self.outcomes.first().is_some_and(|(_, first)| std::ptr::eq(first, outcome));
         match self.outcomes.first() {
             Some((_, first)) if !is_first && outcome.is_like(first) => "same".to_owned(),
-            Some(_) if !is_first => format!("differs: {code}"),
+            Some(_) if !is_first => match self.scenario.may_differ {
+                Some(reason) => format!("{code} ({reason})"),
+                None => format!("differs: {code}"),
+            },
             _ => code,
         }
     }
