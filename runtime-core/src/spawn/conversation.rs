@@ -352,14 +352,17 @@ mod tests {
     use std::{
         os::fd::AsFd,
         process::{Child, Command},
-        time::{Duration, Instant},
+        time::Duration,
     };
 
     use orlop_init::wire::message::{Kind, Message};
     use rustix::process::{Pid, PidfdFlags, getppid, pidfd_open};
 
     use super::{Conversation, Process};
-    use crate::sys::{channel::Channel, launch::Launched};
+    use crate::{
+        Deadline,
+        sys::{channel::Channel, launch::Launched},
+    };
 
     /// A child that ends when it is killed, or at once.
     fn child(ends: bool) -> (Child, Process) {
@@ -381,8 +384,8 @@ mod tests {
         channel.send(message, Some(process.pidfd.as_fd())).unwrap();
     }
 
-    fn soon() -> Option<Instant> {
-        Some(Instant::now() + Duration::from_secs(20))
+    fn soon() -> Deadline<'static> {
+        Deadline::after(Duration::from_secs(20))
     }
 
     #[test]
