@@ -124,7 +124,7 @@ fn document() -> serde_json::Value {
             "intelRdt": off,
             "memoryPolicy": { "modes": modes, "flags": flags },
             "mountExtensions": { "idmap": off },
-            "netDevices": off,
+            "netDevices": { "enabled": true },
         },
         "annotations": {
             "io.github.orlop.version": VERSION,

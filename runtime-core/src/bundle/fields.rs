@@ -6,7 +6,10 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use super::attributes::{MemoryPolicy, Personality, ProcessAttributes};
+use super::{
+    attributes::{MemoryPolicy, Personality, ProcessAttributes},
+    json_path::JsonPath,
+};
 use crate::Problem;
 
 /// See the fields.
@@ -32,6 +35,8 @@ pub(crate) struct Fields {
     pub(crate) annotations: BTreeMap<String, String>,
     /// `linux.resources.unified`.
     pub(crate) unified: BTreeMap<String, String>,
+    /// `linux.netDevices`, in the order of their keys; the crate cannot tell an empty name from none.
+    pub(crate) net_devices: Vec<NetDevice>,
     /// `linux.seccomp`, not looked into.
     pub(crate) seccomp: Option<Value>,
     /// JSON paths of fields that this version cannot carry out yet; they are refused by name.
@@ -53,6 +58,17 @@ pub(crate) struct Capabilities {
 pub(crate) struct HugepageLimit {
     pub(crate) page_size: String,
     pub(crate) limit: u64,
+}
+
+/// One of `linux.netDevices`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct NetDevice {
+    /// JSON path of the entry.
+    pub(crate) config_path: String,
+    /// On the host.
+    pub(crate) name: String,
+    /// In the container: the same unless the configuration renames it.
+    pub(crate) name_inside: String,
 }
 
 type Object = Map<String, Value>;
@@ -118,9 +134,11 @@ impl Fields {
         self.personality = object(linux, "personality").map(|personality| Personality::of(personality));
         linux.remove("memoryPolicy");
         linux.remove("personality");
-        for name in ["intelRdt", "netDevices", "mountLabel"] {
+        for name in ["intelRdt", "mountLabel"] {
             self.take_unsupported(linux, name, "linux.");
         }
+        let net_devices = linux.remove("netDevices");
+        self.net_devices = net_devices.as_ref().map(net_devices_by_name).unwrap_or_default();
         for namespace in objects(linux, "namespaces") {
             drop_if_empty(namespace, "path");
         }
@@ -176,6 +194,26 @@ fn odd_environment(process: &Object) -> Vec<Problem> {
         .filter(|(_, entry)| is_odd(entry))
         .map(|(index, _)| Problem::new(format!("process.env[{index}]"), "is not of the form NAME=value"))
         .collect()
+}
+
+fn net_devices_by_name(listed: &Value) -> Vec<NetDevice> {
+    let linux = JsonPath::Key(&JsonPath::Root, "linux");
+    let place = linux.key("netDevices");
+    let mut devices: Vec<_> = listed
+        .as_object()
+        .into_iter()
+        .flatten()
+        .map(|(name, device)| {
+            let renamed = device.get("name").and_then(Value::as_str).filter(|name| !name.is_empty());
+            NetDevice {
+                config_path: place.key(name).to_string(),
+                name: name.clone(),
+                name_inside: renamed.unwrap_or(name).to_owned(),
+            }
+        })
+        .collect();
+    devices.sort_by(|a, b| a.name.cmp(&b.name));
+    devices
 }
 
 fn object<'v>(parent: &'v mut Object, name: &str) -> Option<&'v mut Object> {

@@ -21,7 +21,7 @@ pub(crate) use attributes::{
     ProcessAttributes, SCHED_POLICIES, Scheduler,
 };
 pub use default_spec::default_spec;
-pub(crate) use fields::{Capabilities, Fields};
+pub(crate) use fields::{Capabilities, Fields, NetDevice};
 pub(crate) use json::parse as parse_json;
 pub(crate) use number_list::mask;
 

@@ -244,7 +244,6 @@ fn fields_that_cannot_be_carried_out_are_noted_unless_they_ask_for_nothing() {
         ("/process/selinuxLabel", json!("a:b:c"), json!("")),
         ("/linux/mountLabel", json!("a:b:c"), json!("")),
         ("/linux/intelRdt", json!({"closID": "x"}), json!({})),
-        ("/linux/netDevices", json!({"eth0": {"name": ""}, "eth1": {"name": "e"}}), json!({})),
         ("/mounts/0/uidMappings", json!([{"containerID": 0, "hostID": 0, "size": 1}]), json!([])),
     ] {
         let bundle = read(&with(pointer, asking));

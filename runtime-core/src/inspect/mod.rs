@@ -2,6 +2,7 @@
 //! with a configuration that makes sense; what is wrong here is wrong on this host.
 
 mod namespaces;
+mod net_devices;
 mod sources;
 mod target;
 
@@ -51,6 +52,7 @@ impl BundleFacts {
         });
         let namespaces = namespaces::open_namespaces(bundle, &mut problems);
         problems.extend(namespaces::check_settings_of_own(bundle, &namespaces));
+        problems.extend(net_devices::missing(bundle));
         if problems.is_empty() {
             Ok(Self { rootfs, namespaces })
         } else {

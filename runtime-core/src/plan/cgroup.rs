@@ -172,11 +172,14 @@ pub(super) fn birth_slot(decisions: &Decisions<'_>) -> Slot {
     }
 }
 
-/// Where limits and rules begin: before the first hook, else at the end.
+/// Where limits and rules begin: before the first hook, with network devices where there are any, else at the end.
 pub(super) fn limits_at(bundle: &Bundle) -> Barrier {
     let hooks = [HookKind::Prestart, HookKind::CreateRuntime, HookKind::CreateContainer];
     let has_hooks = hooks.into_iter().any(|kind| !super::hooks::hook_records(bundle, kind).is_empty());
-    if has_hooks { Barrier::Mounted } else { Barrier::Ready }
+    match has_hooks || super::net_devices::are_listed(bundle) {
+        true => Barrier::Mounted,
+        false => Barrier::Ready,
+    }
 }
 
 /// Limits and device rules, at their barrier.

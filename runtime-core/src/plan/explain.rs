@@ -191,6 +191,7 @@ pub(crate) fn describe(step: &InitStep) -> String {
         }
         Op::NewSession {} => "lead a new session".to_owned(),
         Op::SessionKeyring { name } => format!("make the session keyring {}", text(name)),
+        Op::RouteSocket {} => "open an rtnetlink socket for the host".to_owned(),
         Op::LoopbackUp {} => "bring the loopback device up".to_owned(),
         Op::Hostname { name } => format!("set the host name to {}", text(name)),
         Op::Domainname { name } => format!("set the domain name to {}", text(name)),
@@ -386,6 +387,12 @@ pub(crate) fn describe_host(step: &HostStep) -> String {
         }
         HostOp::Scheduler { scheduler } => describe_scheduler(scheduler.policy),
         HostOp::IoPriority { value } => describe_io_priority(*value),
+        HostOp::MoveNetDevice { name, name_inside } if name == name_inside => {
+            format!("move network device {name} into the container")
+        }
+        HostOp::MoveNetDevice { name, name_inside } => {
+            format!("move network device {name} into the container as {name_inside}")
+        }
         HostOp::RunHooks { kind, hooks } => {
             let paths: Vec<String> = hooks.iter().map(|hook| show(&hook.path)).collect();
             format!("run {} hooks: {}", kind.name(), paths.join(", "))
@@ -414,6 +421,7 @@ fn host_op_name(op: &HostOp) -> &'static str {
         HostOp::Rlimit { .. } => "Rlimit",
         HostOp::Scheduler { .. } => "Scheduler",
         HostOp::IoPriority { .. } => "IoPriority",
+        HostOp::MoveNetDevice { .. } => "MoveNetDevice",
         HostOp::RunHooks { .. } => "RunHooks",
         HostOp::SaveState => "SaveState",
     }

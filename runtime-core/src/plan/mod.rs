@@ -20,6 +20,7 @@ mod kernel_settings;
 mod mount_options;
 mod mounts;
 mod namespaces;
+mod net_devices;
 mod paths;
 mod process;
 mod rootfs;
@@ -133,13 +134,16 @@ const CHAPTERS: &[Chapter] = &[
     ),
     chapter("init: devices and links", "after the mounts, for a tmpfs at /dev", devices::make_devices),
     chapter(
-        "host, at *mounted*: limits and device filter, `prestart`, `createRuntime` hooks",
-        "host hooks want namespaces and mounts made and the old root there",
+        "host, at *mounted*: limits and device filter, network devices, `prestart`, `createRuntime` hooks",
+        "what moved would be lost if a mount failed; host hooks want all made and the old root there",
         |d, draft| {
             cgroup::limit(d, Barrier::Mounted, draft);
+            net_devices::move_in(d, draft);
             hooks::run_before_pivot(d, draft);
             if cgroup::limits_at(d.bundle) == Barrier::Mounted
-                && (d.cgroup.is_some() || hooks::has_host_hooks(d.bundle))
+                && (d.cgroup.is_some()
+                    || hooks::has_host_hooks(d.bundle)
+                    || net_devices::are_listed(d.bundle))
             {
                 draft
                     .barrier(Barrier::Mounted, "limits and hooks of the host come before the change of root");

@@ -176,6 +176,13 @@ pub enum HostOp {
         /// Class and level (ioprio.h).
         value: u32,
     },
+    /// Moves a network device of the host into the container's network namespace.
+    MoveNetDevice {
+        /// Its name on the host.
+        name: String,
+        /// Its name inside; `%d` in it stands for a number that the kernel chooses.
+        name_inside: String,
+    },
     /// Runs hooks in the runtime's namespaces.
     RunHooks {
         /// `prestart`, `createRuntime`, `poststart`.

@@ -57,6 +57,8 @@ pub(crate) enum Event {
     WantTree { step: u32 },
     /// The console's master.
     Console(OwnedFd),
+    /// An rtnetlink socket of the container's network namespace.
+    RouteSocket(OwnedFd),
     /// `execve` is next.
     Executing,
     /// A step failed; the process ends.
@@ -221,6 +223,7 @@ impl Conversation {
             Kind::Reached => Some(Event::Reached { step: message.step, barrier: message.value }),
             Kind::WantTree => Some(Event::WantTree { step: message.step }),
             Kind::ConsoleMaster => fd.map(Event::Console),
+            Kind::RouteSocket => fd.map(Event::RouteSocket),
             Kind::HookOutput => {
                 self.output = bytes;
                 None

@@ -11,6 +11,7 @@ use rustix::{io::Errno, mount::OpenTreeFlags};
 use super::{
     Conversation, Event, Exec, Failure, HookCall, KILL_WAIT, Launcher, Process, attributes,
     id_maps::{MapCaller, MapKind, Target, write_at},
+    net_devices::NetDevices,
     run_hooks, run_poststop,
 };
 use crate::{
@@ -52,6 +53,7 @@ pub(crate) struct Made {
     slots: Vec<Option<OwnedFd>>,
     pub(super) conversation: Option<Conversation>,
     console: Option<OwnedFd>,
+    net_devices: Option<NetDevices>,
     /// Hooks may have set things up outside: `poststop` hooks must run.
     hooks_began: bool,
 }
@@ -162,7 +164,7 @@ impl Creation<'_> {
                 }
                 // The program was executed, which closed the last end.
                 Event::Gone if is_executing => return Ok(Try::Ready),
-                Event::Executing => {
+                Event::Executing | Event::RouteSocket(_) => {
                     return Err(Error::new(ErrorKind::Kernel, "init went on before it was started"));
                 }
                 Event::Gone => match self.end_of_init() {
@@ -344,6 +346,7 @@ impl Creation<'_> {
             HostOp::Rlimit { resource, name, soft, hard } => self.set_rlimit(*resource, name, *soft, *hard),
             HostOp::Scheduler { scheduler } => attributes::set_scheduler(self.record.pid, *scheduler),
             HostOp::IoPriority { value } => attributes::set_io_priority(self.record.pid, *value),
+            HostOp::MoveNetDevice { name, name_inside } => self.move_net_device(name, name_inside),
             HostOp::RunHooks { kind, hooks } => {
                 self.made.hooks_began = true;
                 let pid = Some(self.record.pid);
@@ -408,6 +411,14 @@ impl Creation<'_> {
         }
     }
 
+    fn move_net_device(&mut self, name: &str, name_inside: &str) -> Result<()> {
+        let devices = match self.made.net_devices.take() {
+            Some(devices) => devices,
+            None => NetDevices::open(self.launcher, self.facts, &self.open_proc()?, self.deadline)?,
+        };
+        self.made.net_devices.insert(devices).move_in(name, name_inside)
+    }
+
     /// While init makes its first mounts, so that it waits for none of them.
     fn send_eager_trees(&mut self) -> Result<()> {
         let steps = self.plan.init.iter().zip(0..).filter(|(step, _)| step.tree.is_some()).map(|(_, at)| at);
@@ -438,6 +449,9 @@ impl Creation<'_> {
             conversation.kill();
         }
         self.made.slots.clear();
+        if let Some(devices) = self.made.net_devices.take() {
+            devices.give_back(error);
+        }
         if let Some((cgroup, created)) = self.made.cgroup.take() {
             // What was there before stays.
             if let Err(failure) = created.undo(&cgroup, Some(Instant::now() + KILL_WAIT)) {

@@ -9,6 +9,7 @@ mod exec;
 mod hooks;
 mod id_maps;
 mod launcher;
+mod net_devices;
 mod new_process;
 mod program;
 mod subids;

@@ -10,6 +10,7 @@ pub(crate) mod launch;
 pub(crate) mod nsfs;
 pub(crate) mod pidfd;
 pub(crate) mod rlimit;
+pub(crate) mod rtnetlink;
 pub(crate) mod sigpipe;
 
 use std::{

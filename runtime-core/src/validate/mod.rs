@@ -7,6 +7,7 @@ mod hooks;
 mod id_maps;
 mod mounts;
 mod namespaces;
+mod net_devices;
 mod paths;
 mod process;
 mod resources;
@@ -45,6 +46,7 @@ const SECTIONS: &[fn(&Bundle) -> Vec<Problem>] = &[
     namespaces::check,
     id_maps::check,
     devices::check,
+    net_devices::check,
     resources::check,
     sysctl::check,
     paths::check,

@@ -203,6 +203,7 @@ pub(crate) fn perform(init: &mut Init, op: Op<'static>, rest: &PlanReader<'stati
         }
         Op::ControllingTerminal {} => console::control_terminal(),
         Op::OwnStdio { uid } => console::own_stdio(uid),
+        Op::RouteSocket {} => process::send_route_socket(&init.conversation),
         Op::Hook { .. } => hooks::run(init, &op),
         Op::BoundingSet { capabilities } => capabilities::drop_bounding(capabilities),
         Op::SetUser { uid, gid, groups, set_groups, umask } => {

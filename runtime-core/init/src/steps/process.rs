@@ -4,12 +4,13 @@ use core::ffi::CStr;
 
 use super::{At, Failure};
 use crate::{
+    conversation::Conversation,
     sys::{
         Errno, RawFd,
         file::{self, AT_FDCWD, O_RDONLY, O_WRONLY},
         process, signal,
     },
-    wire::message::Detail,
+    wire::message::{Detail, Kind, Message},
 };
 
 const CLONE_NEWTIME: i32 = 0x80;
@@ -99,6 +100,12 @@ pub(super) fn bring_loopback_up() -> Result<(), Failure> {
     // SAFETY: as above.
     unsafe { file::ioctl_buffer(socket.raw(), SIOCSIFFLAGS, &mut lo) }?;
     Ok(())
+}
+
+/// The step *RouteSocket*. A socket stays in the namespace that it was made in, whoever holds it.
+pub(super) fn send_route_socket(conversation: &Conversation) -> Result<(), Failure> {
+    let socket = process::route_socket()?;
+    conversation.send(Message::new(Kind::RouteSocket), Some(socket.raw()))
 }
 
 /// The step *Chdir*.

@@ -152,6 +152,15 @@ pub(crate) fn unix_datagram_socket() -> Result<Fd, Errno> {
     super::new_fd(unsafe { syscall3(nr::SOCKET, AF_UNIX, SOCK_DGRAM_CLOEXEC, 0) })
 }
 
+/// `socket(2)`: rtnetlink(7).
+pub(crate) fn route_socket() -> Result<Fd, Errno> {
+    const AF_NETLINK: usize = 16;
+    const SOCK_RAW_CLOEXEC: usize = 0o2_000_003;
+    const NETLINK_ROUTE: usize = 0;
+    // SAFETY: numbers only.
+    super::new_fd(unsafe { syscall3(nr::SOCKET, AF_NETLINK, SOCK_RAW_CLOEXEC, NETLINK_ROUTE) })
+}
+
 /// Sets real, effective and saved uid (`setresuid(2)`).
 pub(crate) fn set_uid(uid: u32) -> Result<(), Errno> {
     let uid = uid as usize;

@@ -42,6 +42,8 @@ kinds! {
     HookOutput = 8,
     /// From init: all steps are done, `execve` is next. End-of-file after this means success.
     Executing = 9,
+    /// From the launcher: an rtnetlink socket of the namespace that it joined comes along.
+    RouteSocket = 10,
 }
 
 /// Where init waits for the host.

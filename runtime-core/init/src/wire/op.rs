@@ -334,6 +334,8 @@ ops! {
         /// Container uid.
         uid: u32,
     }
+    /// Sends an rtnetlink socket of this network namespace to the host ([`super::message::Kind::RouteSocket`]).
+    RouteSocket {}
     /// Runs a hook in the container's namespaces and waits for it. The state is on its stdin.
     Hook {
         /// Executable: in the present root.
