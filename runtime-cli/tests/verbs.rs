@@ -228,3 +228,38 @@ fn kill_all_reaches_what_outlives_init() {
         }
     }
 }
+
+#[test]
+fn an_unreadable_state_is_listed_as_one_and_deleted_by_force_with_its_cgroup() {
+    for (layout, orlop) in runtimes() {
+        let bundle = probe(&["spawn", "2"]);
+        let other_bundle = probe(&["sleep"]);
+        let other = orlop.container(&other_bundle);
+        drop(other.create(&[]).success());
+        let container = orlop.container(&bundle);
+        let _said = ready(&container);
+        let ends: Vec<OwnedFd> = pids(&container).into_iter().map(pidfd).collect();
+        let file = orlop.root().join(container.id()).join("state.json");
+        let mut state: serde_json::Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
+        assert!(state.as_object_mut().unwrap().remove("phase").is_some());
+        fs::write(&file, state.to_string()).unwrap();
+        let listed = orlop.call(["list", "--quiet"]).success();
+        assert_eq!(listed.stdout(), format!("{}\n", other.id()), "{layout}: the others are listed");
+        assert!(listed.stderr().contains(container.id()), "{layout}: {}", listed.stderr());
+        for verb in ["state", "pause", "delete"] {
+            assert!(
+                container.call(verb, &[]).failure(1).contains("state.json cannot be read"),
+                "{layout} {verb}"
+            );
+        }
+        drop(container.delete(&["--force"]).success());
+        assert!(ends.iter().all(|end| readable(end, PATIENCE)), "{layout}: its processes end");
+        assert_eq!(container.leftovers(), Vec::<String>::new(), "{layout}");
+        // Nothing can be told of one that is no JSON, but the id is free again.
+        let damaged = orlop.root().join("damaged");
+        fs::create_dir(&damaged).unwrap();
+        fs::write(damaged.join("state.json"), "{").unwrap();
+        drop(orlop.call(["delete", "--force", "damaged"]).success());
+        assert!(damaged.symlink_metadata().is_err(), "{layout}");
+    }
+}

@@ -126,6 +126,24 @@ fn every_option_changes_its_file_and_nothing_else() {
 }
 
 #[test]
+fn realtime_limits_change_where_the_kernel_has_them() {
+    skip_unless!(host::is_root(), "root");
+    skip_unless!(
+        fs::exists("/sys/fs/cgroup/cpu/cpu.rt_period_us").is_ok_and(|there| there),
+        "CONFIG_RT_GROUP_SCHED"
+    );
+    let orlop = Runtime::new(ORLOP);
+    let bundle = builder().build();
+    let container = orlop.container(&bundle);
+    drop(container.create(&[]).success());
+    drop(container.call("update", &["--cpu-rt-period", "500000"]).success());
+    assert_eq!(value(&container, "cpu.rt_period_us"), "500000");
+    drop(container.call("update", &["--cpu-rt-runtime", "1000"]).success());
+    assert_eq!(value(&container, "cpu.rt_runtime_us"), "1000");
+    assert_eq!(value(&container, "cpu.rt_period_us"), "500000");
+}
+
+#[test]
 fn runc_makes_the_same_of_the_same_options() {
     skip_unless!(host::is_root(), "root");
     skip_unless!(host::find("runc").is_some(), "runc");

@@ -43,9 +43,8 @@ fn try_delete(runtime: &Runtime, id: &ContainerId, how: Delete, deadline: Deadli
             entry.remove()?;
             return Err(not_found());
         }
-        // What cannot be read cannot be cleaned either; its folder must not block the id for ever.
         Err(error) if error.kind() == ErrorKind::StateCorrupt && how == Delete::Force => {
-            return entry.remove();
+            return remove_unreadable(&entry, limit);
         }
         Err(error) => return Err(error),
     };
@@ -72,6 +71,21 @@ fn try_delete(runtime: &Runtime, id: &ContainerId, how: Delete, deadline: Deadli
     }
     run_poststop(&runtime.shared.launcher, &record, deadline);
     // Last, so that a delete that is cut short can be repeated.
+    entry.remove()
+}
+
+/// Its folder must not block the id for ever. Its cgroup goes too where the state still tells of it.
+fn remove_unreadable(entry: &Entry, limit: Instant) -> Result<()> {
+    match entry.salvage_cgroup()?.map(Cgroup::new) {
+        Some(cgroup) => {
+            cgroup.kill_all(Some(limit)).map_err(|error| error.context("unable to destroy container"))?;
+            remove_cgroup(&cgroup, limit)?;
+        }
+        None => tracing::warn!(
+            path = %entry.path().display(),
+            "removing a state that tells of no cgroup; processes of the container may be left"
+        ),
+    }
     entry.remove()
 }
 

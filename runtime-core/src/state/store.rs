@@ -13,7 +13,7 @@ use rustix::{
 };
 
 use super::{ContainerId, Record};
-use crate::{Error, ErrorKind, Result};
+use crate::{Error, ErrorKind, Result, cgroup::CgroupDirs};
 
 const STATE: &str = "state.json";
 const NEW_STATE: &str = "state.json.new";
@@ -176,16 +176,7 @@ impl Entry {
 
     /// Reads the record.
     pub(crate) fn load(&self) -> Result<Loaded> {
-        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-        let file = match rustix::fs::openat(&self.dir, STATE, flags, Mode::empty()) {
-            Ok(file) => file,
-            Err(Errno::NOENT) => return Ok(Loaded::Empty),
-            Err(errno) => return Err(errno_error("cannot open", &self.path.join(STATE), errno)),
-        };
-        let mut bytes = Vec::with_capacity(4096);
-        std::fs::File::from(file).take(RECORD_MAX).read_to_end(&mut bytes).map_err(|source| {
-            Error::from_io(format!("cannot read {}", self.path.join(STATE).display()), source)
-        })?;
+        let Some(bytes) = self.read_state()? else { return Ok(Loaded::Empty) };
         serde_json::from_slice(&bytes).map(|record| Loaded::Record(Box::new(record))).map_err(|source| {
             Error::new(
                 ErrorKind::StateCorrupt,
@@ -195,6 +186,30 @@ impl Entry {
             .with_source(source)
             .with_hint("delete --force removes the container")
         })
+    }
+
+    /// The cgroup in a record that cannot be read as a whole (of another version, or damaged). None: it is not told.
+    pub(crate) fn salvage_cgroup(&self) -> Result<Option<CgroupDirs>> {
+        #[derive(serde::Deserialize)]
+        struct Salvaged {
+            cgroup: Option<CgroupDirs>,
+        }
+        let bytes = self.read_state()?.unwrap_or_default();
+        Ok(serde_json::from_slice(&bytes).ok().and_then(|salvaged: Salvaged| salvaged.cgroup))
+    }
+
+    fn read_state(&self) -> Result<Option<Vec<u8>>> {
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        let file = match rustix::fs::openat(&self.dir, STATE, flags, Mode::empty()) {
+            Ok(file) => file,
+            Err(Errno::NOENT) => return Ok(None),
+            Err(errno) => return Err(errno_error("cannot open", &self.path.join(STATE), errno)),
+        };
+        let mut bytes = Vec::with_capacity(4096);
+        std::fs::File::from(file).take(RECORD_MAX).read_to_end(&mut bytes).map_err(|source| {
+            Error::from_io(format!("cannot read {}", self.path.join(STATE).display()), source)
+        })?;
+        Ok(Some(bytes))
     }
 
     /// Replaces the record.
