@@ -13,6 +13,7 @@
 //! assert_eq!(facts.at("/hostname"), "cargo");
 //! ```
 
+pub mod agent;
 pub mod bundle;
 pub mod console;
 pub mod facts;

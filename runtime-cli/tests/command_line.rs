@@ -240,7 +240,22 @@ fn features_is_one_document_with_what_engines_read() {
     assert!(text.starts_with("{\n    \"") && text.ends_with("}\n"), "four blanks, a newline at the end");
     let features: Value = serde_json::from_str(&text).expect("JSON");
     assert_eq!((&features["ociVersionMin"], &features["ociVersionMax"]), (&"1.0.0".into(), &"1.3.0".into()));
-    for off in ["seccomp", "apparmor", "selinux", "intelRdt", "netDevices"] {
+    let seccomp = &features["linux"]["seccomp"];
+    assert_eq!(seccomp["enabled"], true);
+    for (list, name, length) in [
+        ("actions", "SCMP_ACT_NOTIFY", 9),
+        ("operators", "SCMP_CMP_MASKED_EQ", 7),
+        ("archs", "SCMP_ARCH_X86_64", 18),
+        ("knownFlags", "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV", 4),
+    ] {
+        let names = seccomp[list].as_array().expect(list);
+        assert!(names.contains(&name.into()) && names.len() >= length, "{list}: {names:?}");
+    }
+    let supported = seccomp["supportedFlags"].as_array().expect("a list");
+    assert!(
+        supported.iter().all(|flag| seccomp["knownFlags"].as_array().is_some_and(|all| all.contains(flag)))
+    );
+    for off in ["apparmor", "selinux", "intelRdt", "netDevices"] {
         assert_eq!(features["linux"][off]["enabled"], false, "{off}");
     }
     assert_eq!(features["linux"]["mountExtensions"]["idmap"]["enabled"], false);

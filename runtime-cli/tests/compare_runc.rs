@@ -59,16 +59,13 @@ const DIFFERENCES_OF_EXEC: &[(&str, &str)] = &[
     ),
 ];
 
-/// The configuration of an engine, made to run the probe: the probe as program and as hook, no seccomp, and
-/// a cgroup with a parent of its own, which is removed by [`compare`] since runtimes leave parents.
+/// The configuration of an engine, made to run the probe: the probe as program and as hook, and a
+/// cgroup with a parent of its own, which is removed by [`compare`] since runtimes leave parents.
 fn engine(name: &str) -> Value {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../runtime-core/tests/fixtures/engines");
     let text = fs::read_to_string(folder.join(name)).unwrap();
     let mut spec: Value = serde_json::from_str(&text).unwrap();
     spec["process"]["args"] = json!(["/bin/probe", "facts"]);
-    if let Some(linux) = spec["linux"].as_object_mut() {
-        linux.remove("seccomp");
-    }
     if spec["hooks"]["prestart"].is_array() {
         spec["hooks"]["prestart"] =
             json!([{ "path": "@BUNDLE@/rootfs/bin/probe", "args": ["probe", "hook", "@BUNDLE@/hook.log"] }]);

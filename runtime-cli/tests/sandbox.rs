@@ -118,14 +118,45 @@ fn a_command_that_is_not_there_is_named() {
 fn it_is_root_without_capabilities_and_alone() {
     for project in projects() {
         assert_eq!(project.shell(&[], "id -u"), "0\n");
-        let status = project.shell(&[], "grep -E '^(CapEff|CapBnd|NoNewPrivs)' /proc/self/status");
-        assert_eq!(status, "CapEff:\t0000000000000000\nCapBnd:\t0000000000000000\nNoNewPrivs:\t1\n");
+        let status = project.shell(&[], "grep -E '^(CapEff|CapBnd|NoNewPrivs|Seccomp):' /proc/self/status");
+        let expected = "CapEff:\t0000000000000000\nCapBnd:\t0000000000000000\nNoNewPrivs:\t1\nSeccomp:\t2\n";
+        assert_eq!(status, expected);
         let processes = project.shell(&[], "echo /proc/[0-9]*");
         assert_eq!(processes.trim(), "/proc/1", "no other process is seen");
         let map = project.shell(&[], "cat /proc/self/uid_map");
         let map: Vec<&str> = map.split_whitespace().collect();
         let outside = if project.uid == 0 { "65534".to_owned() } else { project.uid.to_string() };
         assert_eq!(map, ["0", &outside, "1"], "root is nobody in particular");
+    }
+}
+
+#[test]
+fn the_filter_refuses_what_a_command_has_no_business_with() {
+    // No errno of these calls with zeros is one of the filter's otherwise: EINVAL, EBADF or EFAULT.
+    #[cfg(target_arch = "x86_64")]
+    let [keyctl, bpf, mount, clone3, io_uring_setup, socket, unshare, ioctl] =
+        ["250", "321", "165", "435", "425", "41", "272", "16"];
+    #[cfg(target_arch = "aarch64")]
+    let [keyctl, bpf, mount, clone3, io_uring_setup, socket, unshare, ioctl] =
+        ["219", "280", "40", "435", "425", "198", "97", "29"];
+    for project in projects() {
+        for (call, expected) in [
+            (format!("{keyctl} 0 -3 0"), "1"),
+            (format!("{bpf} 100"), "1"),
+            (format!("{mount} 0 0 0 0 0"), "1"),
+            (format!("{clone3} 0 0"), "38"),
+            (format!("{io_uring_setup} 0 0"), "38"),
+            (format!("{socket} 40 1 0"), "97"),
+            (format!("{socket} 1 1 0"), "0"),
+            (format!("{unshare} {}", 0x1000_0000), "1"),
+            (format!("{unshare} {}", 0x200), "0"),
+            // TIOCSTI, also with bits that the kernel does not look at; TCGETS of what is no terminal.
+            (format!("{ioctl} 0 {} 0", 0x5412), "1"),
+            (format!("{ioctl} 0 {} 0", 0x1_0000_5412_u64), "1"),
+            (format!("{ioctl} 0 {} 0", 0x5401), "25"),
+        ] {
+            assert_eq!(project.shell(&[], &format!("./probe call {call}")).trim(), expected, "{call}");
+        }
     }
 }
 

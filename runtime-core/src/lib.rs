@@ -45,6 +45,7 @@ pub use error::{Error, ErrorKind, Problem, Result};
 pub use options::{
     CancelToken, CreateOptions, Deadline, Delete, ExecOptions, ExitStatus, KillScope, Pipes, Stdio,
 };
+pub use seccomp::SeccompWords;
 pub use state::{ContainerId, ContainerState, Status};
 
 /// Names of all capabilities that this build knows, by number (capabilities(7)).
@@ -57,4 +58,10 @@ pub const fn capability_names() -> &'static [&'static str] {
 #[must_use]
 pub const fn memory_policy_names() -> (&'static [&'static str], &'static [&'static str]) {
     (bundle::MEMORY_POLICY_MODES, bundle::MEMORY_POLICY_FLAGS)
+}
+
+/// What a profile of system calls may say in this build and, of flags, on this kernel.
+#[must_use]
+pub fn seccomp_words() -> SeccompWords {
+    seccomp::words(sys::seccomp::known_flags())
 }

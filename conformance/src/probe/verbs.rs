@@ -26,6 +26,7 @@ probe echo WORD... | env | tty | cat                     print
 probe read PATH | write PATH TEXT | append PATH TEXT     files
 probe open PATH r|w|rw|dir | mknod PATH c|b|p MAJOR MINOR | connect PATH | access PATH r|w|x      print errno
 probe kill PID SIGNAL                                    print errno
+probe call NUMBER [ARG]...                               a system call by number, with at most six numbers; print errno
 probe spawn N | alloc BYTES                              N sleeping children | touch memory; say \"ready\", sleep
 probe notify TEXT                                        send to $NOTIFY_SOCKET
 probe racer CANARY SECRET STOP                           attack all processes until the file STOP is there
@@ -71,6 +72,7 @@ fn perform(argv: &[String], words: &[&str]) -> io::Result<c_int> {
         ["access", path, mode] => access(path, mode),
         // SAFETY: takes numbers only.
         ["kill", pid, signal] => print_result(unsafe { sys::kill(number(pid)?, number(signal)?) }),
+        ["call", call, args @ ..] => system_call(call, args),
         ["spawn", count] => spawn(number(count)?),
         ["alloc", bytes] => allocate(bytes.parse().map_err(|_| wrong("a number of bytes"))?),
         ["notify", text] => notify(text),
@@ -204,6 +206,17 @@ fn open(path: &str, mode: &str) -> io::Result<c_int> {
         _ => return Err(wrong("r, w, rw or dir")),
     };
     print_errno(options.open(path).map(drop))
+}
+
+fn system_call(call: &str, args: &[&str]) -> io::Result<c_int> {
+    let mut numbers = [0 as std::ffi::c_long; 6];
+    for (number, arg) in numbers.iter_mut().zip(args) {
+        *number = self::number(arg)?;
+    }
+    let [a, b, c, d, e, f] = numbers;
+    // SAFETY: whoever asks for a call by number knows what it does with these numbers; the test's probe has no secrets.
+    let result = unsafe { sys::syscall(number(call)?, a, b, c, d, e, f) };
+    print(&sys::errno(result).to_string())
 }
 
 fn c_string(text: &str) -> io::Result<CString> {

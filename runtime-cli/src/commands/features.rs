@@ -108,6 +108,7 @@ fn run(_globals: &Globals, _args: &Parsed) -> Result<u8> {
 
 fn document() -> serde_json::Value {
     let off = json!({ "enabled": false });
+    let seccomp = orlop::seccomp_words();
     let (modes, flags) = orlop::memory_policy_names();
     json!({
         "ociVersionMin": "1.0.0",
@@ -118,7 +119,14 @@ fn document() -> serde_json::Value {
             "namespaces": NAMESPACES,
             "capabilities": orlop::capability_names(),
             "cgroup": { "v1": true, "v2": true, "systemd": false, "systemdUser": false, "rdma": false },
-            "seccomp": off,
+            "seccomp": {
+                "enabled": true,
+                "actions": seccomp.actions,
+                "operators": seccomp.operators,
+                "archs": seccomp.architectures,
+                "knownFlags": seccomp.known_flags,
+                "supportedFlags": seccomp.supported_flags,
+            },
             "apparmor": off,
             "selinux": off,
             "intelRdt": off,

@@ -111,7 +111,7 @@ fn summary(options: &Options, took: Duration, raw: bool) -> String {
     let end = if raw { "\r\n" } else { "\n" };
     format!(
         "orlop: own user, pid, mount, ipc, uts and cgroup namespaces; {network}; system read-only; no capabilities, \
-         no new privileges; started in {millis:.1} ms{end}"
+         no new privileges, a filter of system calls; started in {millis:.1} ms{end}"
     )
 }
 

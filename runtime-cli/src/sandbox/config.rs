@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::{Identity, Network, Options, View, environment, options::Limits, view::Bind};
+use super::{Identity, Network, Options, View, environment, filter, options::Limits, view::Bind};
 use crate::commands::SPEC_VERSION;
 
 /// Of the processor time limit, in microseconds.
@@ -58,6 +58,7 @@ pub fn config_of(
             "gidMappings": [{ "containerID": 0, "hostID": identity.gid, "size": 1 }],
             "maskedPaths": masked,
             "readonlyPaths": READ_ONLY,
+            "seccomp": filter::filter(),
         },
     });
     if options.limits != Limits::default() {

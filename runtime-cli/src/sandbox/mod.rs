@@ -12,6 +12,7 @@
 
 mod config;
 mod environment;
+mod filter;
 mod identity;
 mod options;
 mod place;

@@ -37,6 +37,12 @@ impl Conversation {
         self.send_bytes(&Message { step: self.step, ..message }.to_bytes(), fd)
     }
 
+    /// The same by `write(2)` on the channel: the one call that no profile may have notified.
+    pub(crate) fn write(&self, message: Message) -> Result<(), Failure> {
+        let bytes = Message { step: self.step, ..message }.to_bytes();
+        file::write(self.channel, &bytes).map(drop).at(Detail::CHANNEL)
+    }
+
     fn send_bytes(&self, bytes: &[u8], fd: Option<RawFd>) -> Result<(), Failure> {
         let sent = match self.answer {
             Some(answer) => file::write(answer, bytes).map(drop),
@@ -47,11 +53,16 @@ impl Conversation {
 
     /// Tells a failure; that it cannot be told is no second one: the host sees the end of the channel.
     pub(crate) fn send_failure(&self, failure: Failure) {
-        let message =
-            Message { errno: failure.errno.0, detail: failure.detail, ..Message::new(Kind::Failed) };
-        if self.send(message, None).is_err() {
+        if self.send_failed(failure).is_err() {
             process::exit(1);
         }
+    }
+
+    /// Tells a failure, or that it cannot.
+    pub(crate) fn send_failed(&self, failure: Failure) -> Result<(), Failure> {
+        let message =
+            Message { errno: failure.errno.0, detail: failure.detail, ..Message::new(Kind::Failed) };
+        self.send(message, None)
     }
 
     /// Tells what a failed hook printed: the record with the number of bytes, then the bytes.

@@ -10,7 +10,7 @@ use super::{
     attributes::{MemoryPolicy, Personality, ProcessAttributes},
     json_path::JsonPath,
 };
-use crate::Problem;
+use crate::{Problem, seccomp::Profile};
 
 /// See the fields.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -37,8 +37,10 @@ pub(crate) struct Fields {
     pub(crate) unified: BTreeMap<String, String>,
     /// `linux.netDevices`, in the order of their keys; the crate cannot tell an empty name from none.
     pub(crate) net_devices: Vec<NetDevice>,
-    /// `linux.seccomp`, not looked into.
-    pub(crate) seccomp: Option<Value>,
+    /// `linux.seccomp`; the crate's closed enums fail the whole parse.
+    pub(crate) seccomp: Option<Profile>,
+    /// What is wrong in it.
+    pub(crate) seccomp_problems: Vec<Problem>,
     /// JSON paths of fields that this version cannot carry out yet; they are refused by name.
     pub(crate) unsupported: Vec<String>,
 }
@@ -126,9 +128,10 @@ impl Fields {
 
     fn take_from_linux(&mut self, linux: &mut Object) {
         self.sysctl = texts_by_name(linux.get("sysctl"));
-        self.seccomp = linux.remove("seccomp");
-        if self.seccomp.is_some() {
-            self.unsupported.push("linux.seccomp".to_owned());
+        match linux.remove("seccomp").map(|profile| Profile::from_json(&profile)) {
+            Some(Ok(profile)) => self.seccomp = profile,
+            Some(Err(problems)) => self.seccomp_problems = problems,
+            None => {}
         }
         self.memory_policy = object(linux, "memoryPolicy").map(|policy| MemoryPolicy::of(policy));
         self.personality = object(linux, "personality").map(|personality| Personality::of(personality));

@@ -106,7 +106,11 @@ impl Container {
         })?;
         tracing::debug!(plan = plan::explain_text(&plan), "exec");
         let warnings = bundle.warnings().iter().chain(&plan.warnings).cloned().collect();
-        let exec = Exec { cgroup: cgroup.map(|(_, cgroup)| cgroup), ignore_paused: options.ignore_paused };
+        let exec = Exec {
+            init: record.pid,
+            cgroup: cgroup.map(|(_, cgroup)| cgroup),
+            ignore_paused: options.ignore_paused,
+        };
         let creation = Creation {
             launcher: &self.runtime.shared.launcher,
             plan,

@@ -14,7 +14,7 @@ use rustix::{
 use super::{Container, handle::End, observe::observe, remove};
 use crate::{
     Deadline, Error, ErrorKind, Result, Status,
-    plan::step::HookKind,
+    plan::{self, step::HookKind},
     spawn::{Conversation, Event, Failure, HookCall, Process, run_hooks},
     state::{ANSWER_FIFO, Entry, Phase, Record, START_FIFO, StartStep, never_executed},
     sys,
@@ -227,6 +227,9 @@ fn judge_answer(record: &Record, answer: &[u8]) -> Result<()> {
 fn start_failure(record: &Record, failure: &Failure) -> Error {
     let step = record.start_steps.iter().find(|step| step.index() == failure.step);
     match step {
+        Some(StartStep::Exec { .. }) if failure.detail.what() == Detail::FILTER => {
+            plan::filter_error(failure.errno)
+        }
         Some(StartStep::Exec { program, .. }) => Error::from_errno(format!("exec {program}"), failure.errno)
             .with_kind(ErrorKind::ExecFailed)
             .with_config_path("process.args"),

@@ -25,6 +25,8 @@ pub(crate) struct Kernel {
     pub(crate) apparmor: bool,
     /// SELinux is enabled (selinuxfs is mounted).
     pub(crate) selinux: bool,
+    /// `SECCOMP_FILTER_FLAG_*` that it knows; none: no filters.
+    pub(crate) seccomp_flags: Option<u32>,
 }
 
 impl Kernel {
@@ -41,7 +43,13 @@ impl Kernel {
                 format!("cannot tell the kernel's version from its release {release:?}"),
             )
         })?;
-        Ok(Self { version, last_capability: last_capability(), apparmor: apparmor(), selinux: selinux() })
+        Ok(Self {
+            version,
+            last_capability: last_capability(),
+            apparmor: apparmor(),
+            selinux: selinux(),
+            seccomp_flags: crate::sys::seccomp::known_flags(),
+        })
     }
 }
 

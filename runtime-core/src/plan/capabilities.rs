@@ -149,11 +149,11 @@ pub(super) fn bounding_set(sets: Sets, draft: &mut Draft) {
     draft.init(op, Why::config("process.capabilities.bounding"));
 }
 
-/// What the program starts with.
-pub(super) fn final_sets(sets: Sets, draft: &mut Draft) {
+/// What the program starts with, and what init keeps permitted until the exec.
+pub(super) fn final_sets(sets: Sets, kept: u64, draft: &mut Draft) {
     let Sets { effective, permitted, inheritable, ambient, .. } = sets;
     draft.init(
-        OwnedOp::Capabilities { effective, permitted, inheritable, ambient },
+        OwnedOp::Capabilities { effective, permitted: permitted | kept, inheritable, ambient },
         Why::config("process.capabilities"),
     );
 }

@@ -72,6 +72,7 @@ fn annotate(error: Error, step: &InitStep) -> Error {
 fn render(step: &InitStep, report: &FailureReport<'_>) -> Error {
     match &step.op {
         OwnedOp::FindExecutable { name, .. } => look_up(&text(name), report),
+        OwnedOp::Exec { .. } if report.detail.what() == Detail::FILTER => filter_error(report.errno),
         OwnedOp::Exec { args, .. } => {
             let program = args.first().map(|arg| text(arg)).unwrap_or_default();
             Error::from_errno(format!("exec {program}"), report.errno).with_kind(ErrorKind::ExecFailed)
@@ -87,6 +88,16 @@ fn render(step: &InitStep, report: &FailureReport<'_>) -> Error {
             let asked = asked_by(step);
             Error::from_errno(format!("cannot {}{asked}{what}", describe(step)), report.errno)
         }
+    }
+}
+
+/// A filter that the kernel did not take when the program was to be executed.
+pub(crate) fn filter_error(errno: i32) -> Error {
+    let error = Error::from_errno("error loading seccomp filter into kernel", errno);
+    let error = error.with_config_path("linux.seccomp");
+    match hints::filter(errno) {
+        Some(hint) => error.with_hint(hint),
+        None => error,
     }
 }
 

@@ -12,6 +12,7 @@ use orlop_init::wire::{OwnedOp, Slot, message::Barrier};
 use super::{
     Chapter, Decisions, Plan, Slots, attributes, capabilities, cgroup, chapter, check_supported, console,
     draft::Draft,
+    filter,
     id_maps::Users,
     namespaces::{Join, Namespaces, flags},
     process, start,
@@ -94,8 +95,14 @@ pub(super) const CHAPTERS: &[Chapter] = &[
         "as the user, with root's capabilities still effective",
         process::change_dir,
     ),
+    chapter(
+        "launcher: filter of system calls, where it cannot be the last call",
+        "while CAP_SYS_ADMIN is there, which loading it needs without `no_new_privs`",
+        filter::load_before_capabilities,
+    ),
     chapter("launcher: the other capability sets", "the last use of the others is done", |d, draft| {
-        capabilities::final_sets(d.sets, draft)
+        let kept = d.filter.as_ref().map_or(0, filter::Filter::kept_capabilities);
+        capabilities::final_sets(d.sets, kept, draft);
     }),
     chapter(
         "launcher: clone into the pid namespace; session, controlling terminal",
@@ -109,6 +116,11 @@ pub(super) const CHAPTERS: &[Chapter] = &[
     ),
     chapter("process: `noNewPrivileges`", "before the filter", process::no_new_privileges),
     chapter(
+        "process: filter of system calls with a listener",
+        "while the exec still listens",
+        filter::load_before_ready,
+    ),
+    chapter(
         "host, at *ready*: scheduler, rlimits",
         "limits last: none may hit the setting up",
         |d, draft| {
@@ -116,6 +128,11 @@ pub(super) const CHAPTERS: &[Chapter] = &[
             process::set_rlimits(d, draft);
             wait_for_host(Barrier::Ready, "limits are set from outside", draft);
         },
+    ),
+    chapter(
+        "process: filter of system calls, kept for the exec",
+        "the last call before it",
+        filter::load_at_exec,
     ),
     chapter("process: `execve`", "the end of init", process::execute),
 ];
@@ -181,6 +198,9 @@ fn decide<'a>(input: ExecInput<'a>, draft: &mut Draft) -> Decisions<'a> {
         answer: Slot::NONE,
         count: joins + u32::from(is_born),
     };
+    let sets = capabilities::decide(bundle, host, &users, draft);
+    // The container's members may have more capabilities than this process.
+    let filter = filter::decide(bundle, host, (sets, true), draft);
     let env = bundle.spec().process().as_ref().and_then(|process| process.env().as_deref());
     Decisions {
         id,
@@ -190,7 +210,8 @@ fn decide<'a>(input: ExecInput<'a>, draft: &mut Draft) -> Decisions<'a> {
         options,
         is_rootless: cgroup::is_rootless(options, &host.credentials),
         environment: process::plan_environment(env.unwrap_or_default(), &options.extra_env),
-        sets: capabilities::decide(bundle, host, &users, draft),
+        sets,
+        filter,
         is_exec: true,
         namespaces,
         users,

@@ -35,6 +35,7 @@ fn rows(plan: &Plan) -> Vec<Row> {
         match step.op {
             OwnedOp::Clone { .. } => by = "init",
             OwnedOp::AwaitStart { .. } => when = "start",
+            OwnedOp::Filter { .. } => rows.extend(host_rows(plan, When::At(Barrier::Listener))),
             OwnedOp::Barrier { barrier } => {
                 let barriers = [Barrier::Placed, Barrier::Mounted, Barrier::Ready];
                 if let Some(barrier) = barriers.into_iter().find(|known| *known as u32 == barrier) {
@@ -85,6 +86,7 @@ fn when_name(when: When) -> &'static str {
         When::At(Barrier::Mounted) => "mounted",
         When::At(Barrier::Ready) => "ready",
         When::At(Barrier::Start) => "start",
+        When::At(Barrier::Listener) => "filter loaded",
         When::AfterStart => "after start",
     }
 }
@@ -325,6 +327,15 @@ fn describe_process(op: &OwnedOp) -> String {
         }
         Op::Personality { persona: 0 } => "set the personality LINUX".to_owned(),
         Op::Personality { .. } => "set the personality LINUX32".to_owned(),
+        Op::Filter { program, .. } => {
+            format!("load the filter of system calls ({} instructions)", program.len() / 8)
+        }
+        Op::FilterAtExec { program, .. } => {
+            format!(
+                "load the filter of system calls ({} instructions) right before execve",
+                program.len() / 8
+            )
+        }
         Op::NoNewPrivileges {} => "give up gaining privileges".to_owned(),
         Op::Exec { args, home_of: u32::MAX, .. } => format!("execute {}", words(args)),
         Op::Exec { args, home_of, .. } => format!("execute {}, with the HOME of uid {home_of}", words(args)),
@@ -346,6 +357,7 @@ fn barrier_name(barrier: u32) -> &'static str {
         (Barrier::Mounted, "mounted"),
         (Barrier::Ready, "ready"),
         (Barrier::Start, "start"),
+        (Barrier::Listener, "listener"),
     ];
     named.into_iter().find(|(known, _)| *known as u32 == barrier).map_or("unknown", |(_, name)| name)
 }
@@ -393,6 +405,7 @@ pub(crate) fn describe_host(step: &HostStep) -> String {
         HostOp::MoveNetDevice { name, name_inside } => {
             format!("move network device {name} into the container as {name_inside}")
         }
+        HostOp::SendListener { path, .. } => format!("send the filter's listener to {}", show(path)),
         HostOp::RunHooks { kind, hooks } => {
             let paths: Vec<String> = hooks.iter().map(|hook| show(&hook.path)).collect();
             format!("run {} hooks: {}", kind.name(), paths.join(", "))
@@ -422,6 +435,7 @@ fn host_op_name(op: &HostOp) -> &'static str {
         HostOp::Scheduler { .. } => "Scheduler",
         HostOp::IoPriority { .. } => "IoPriority",
         HostOp::MoveNetDevice { .. } => "MoveNetDevice",
+        HostOp::SendListener { .. } => "SendListener",
         HostOp::RunHooks { .. } => "RunHooks",
         HostOp::SaveState => "SaveState",
     }

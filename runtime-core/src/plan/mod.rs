@@ -14,6 +14,7 @@ mod errors;
 mod exec;
 mod explain;
 mod facts;
+mod filter;
 mod hooks;
 mod id_maps;
 mod kernel_settings;
@@ -34,7 +35,7 @@ use orlop_init::wire::{Slot, message::Barrier};
 
 pub(crate) use capabilities::NAMES as CAPABILITY_NAMES;
 pub(crate) use cgroup::{device_rules, limits};
-pub(crate) use errors::{FailureReport, failure};
+pub(crate) use errors::{FailureReport, failure, filter_error};
 pub(crate) use exec::{ExecInput, plan_exec};
 pub(crate) use explain::{describe, describe_host, explain_json, explain_text};
 pub(crate) use hooks::hook_records;
@@ -204,8 +205,14 @@ const CHAPTERS: &[Chapter] = &[
         "as the user, with root's capabilities still effective",
         process::change_dir,
     ),
+    chapter(
+        "init: filter of system calls, where it cannot be the last call",
+        "while CAP_SYS_ADMIN is there, which loading it needs without `no_new_privs`",
+        filter::load_before_capabilities,
+    ),
     chapter("init: the other capability sets", "the last use of the others is done", |d, draft| {
-        capabilities::final_sets(d.sets, draft)
+        let kept = d.filter.as_ref().map_or(0, filter::Filter::kept_capabilities);
+        capabilities::final_sets(d.sets, kept, draft);
     }),
     chapter(
         "launcher: clone into the joined pid namespace",
@@ -218,6 +225,11 @@ const CHAPTERS: &[Chapter] = &[
         process::find_executable,
     ),
     chapter("init: `noNewPrivileges`", "before hooks run in the container", process::no_new_privileges),
+    chapter(
+        "init: filter of system calls with a listener",
+        "a missing agent is an error of create",
+        filter::load_before_ready,
+    ),
     chapter(
         "host, at *ready*: limits and device filter without earlier hooks, scheduler, rlimits, state `created`",
         "limits last: none may hit the setting up",
@@ -237,6 +249,11 @@ const CHAPTERS: &[Chapter] = &[
     chapter("init: `startContainer` hooks", "in the container, directly before the program", |d, draft| {
         hooks::run_in_container(d, HookKind::StartContainer, draft);
     }),
+    chapter(
+        "init: filter of system calls, kept for the exec",
+        "neither waiting nor hooks are under it",
+        filter::load_at_exec,
+    ),
     chapter("init: `execve`", "the end of init", process::execute),
     chapter("host: `poststart` hooks", "after the program was executed", hooks::run_after_start),
 ];
@@ -263,6 +280,7 @@ struct Decisions<'a> {
     cgroup: Option<CgroupPlan>,
     environment: Environment,
     sets: Sets,
+    filter: Option<filter::Filter>,
     slots: Slots,
     /// The process joins a container that exists.
     is_exec: bool,
@@ -369,6 +387,7 @@ fn decide<'a>((id, bundle, facts, host, options): Input<'a>, draft: &mut Draft) 
     let environment = process::plan_environment(env, &options.extra_env);
     let slots = assign_slots(&namespaces, cgroup.as_ref(), options);
     let sets = capabilities::decide(bundle, host, &users, draft);
+    let filter = filter::decide(bundle, host, (sets, namespaces.late_pid.is_some()), draft);
     Ok(Decisions {
         id,
         bundle,
@@ -381,6 +400,7 @@ fn decide<'a>((id, bundle, facts, host, options): Input<'a>, draft: &mut Draft) 
         cgroup,
         environment,
         sets,
+        filter,
         slots,
         is_exec: false,
     })

@@ -183,6 +183,13 @@ pub enum HostOp {
         /// Its name inside; `%d` in it stands for a number that the kernel chooses.
         name_inside: String,
     },
+    /// Takes the listener of the filter from init and sends it to the agent.
+    SendListener {
+        /// `linux.seccomp.listenerPath`.
+        path: PathBuf,
+        /// `linux.seccomp.listenerMetadata`.
+        metadata: Option<String>,
+    },
     /// Runs hooks in the runtime's namespaces.
     RunHooks {
         /// `prestart`, `createRuntime`, `poststart`.

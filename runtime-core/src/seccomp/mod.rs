@@ -5,9 +5,6 @@
 //! `conditions` (in the order in which they are tried) → `ranges` and `dispatch`, with `arguments` (a graph of
 //! comparisons) → `layout` (instructions).
 
-// Its caller comes with the steps that load a filter.
-#![allow(dead_code, reason = "the caller is not there yet")]
-
 mod arch;
 mod arguments;
 mod conditions;
@@ -42,6 +39,40 @@ pub(crate) struct Filter {
     pub(crate) uses_notify: bool,
     /// Names of system calls that are not known, and the like.
     pub(crate) warnings: Vec<Problem>,
+}
+
+/// The words that `linux.seccomp` may have in this build, each list sorted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SeccompWords {
+    /// `SCMP_ACT_*`.
+    pub actions: Vec<&'static str>,
+    /// `SCMP_CMP_*`.
+    pub operators: Vec<&'static str>,
+    /// `SCMP_ARCH_*`.
+    pub architectures: Vec<&'static str>,
+    /// `SECCOMP_FILTER_FLAG_*`.
+    pub known_flags: Vec<&'static str>,
+    /// Those of them that the running kernel has.
+    pub supported_flags: Vec<&'static str>,
+}
+
+/// All words. `supported`: the flags of the kernel, none: it has no filters.
+pub(crate) fn words(supported: Option<u32>) -> SeccompWords {
+    let sorted = |names: &mut dyn Iterator<Item = &'static str>| {
+        let mut names: Vec<_> = names.collect();
+        names.sort_unstable();
+        names
+    };
+    let is_supported =
+        |name: &&str| supported.is_some_and(|known| words::flag(name).is_some_and(|flag| flag & !known == 0));
+    SeccompWords {
+        actions: sorted(&mut words::action_names()),
+        operators: sorted(&mut words::operator_names()),
+        architectures: sorted(&mut arch::arch_names()),
+        known_flags: sorted(&mut words::flag_names()),
+        supported_flags: sorted(&mut words::flag_names().filter(is_supported)),
+    }
 }
 
 /// Builds the filter of a profile for this machine.

@@ -60,6 +60,12 @@ impl Profile {
         if problems.is_empty() { Ok(profile) } else { Err(problems) }
     }
 
+    /// Whether some rule has this call notified.
+    pub(crate) fn notifies(&self, call: &str) -> bool {
+        let mut notified = self.rules.iter().filter(|rule| rule.action.0 == words::NOTIFY);
+        notified.any(|rule| rule.names.iter().any(|row| row.name() == call))
+    }
+
     /// Some rule has the action `SCMP_ACT_NOTIFY`.
     pub(super) fn uses_notify(&self) -> bool {
         self.rules.iter().any(|rule| rule.action.0 == words::NOTIFY)

@@ -59,6 +59,8 @@ pub(crate) enum Event {
     Console(OwnedFd),
     /// An rtnetlink socket of the container's network namespace.
     RouteSocket(OwnedFd),
+    /// The filter has a listener: its fd, or its number in the sender's table. Init waits for an answer.
+    Listener { fd: Option<OwnedFd>, number: i32 },
     /// `execve` is next.
     Executing,
     /// A step failed; the process ends.
@@ -219,6 +221,10 @@ impl Conversation {
             Kind::Cloned => {
                 self.take_init(message, fd)?;
                 None
+            }
+            Kind::Listener => {
+                let number = i32::try_from(message.value).unwrap_or(-1);
+                Some(Event::Listener { fd, number })
             }
             Kind::Reached => Some(Event::Reached { step: message.step, barrier: message.value }),
             Kind::WantTree => Some(Event::WantTree { step: message.step }),

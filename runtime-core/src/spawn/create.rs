@@ -54,6 +54,8 @@ pub(crate) struct Made {
     pub(super) conversation: Option<Conversation>,
     console: Option<OwnedFd>,
     net_devices: Option<NetDevices>,
+    /// Of the filter, until the agent has it.
+    pub(super) listener: Option<OwnedFd>,
     /// Hooks may have set things up outside: `poststop` hooks must run.
     hooks_began: bool,
 }
@@ -149,6 +151,7 @@ impl Creation<'_> {
                     }
                 }
                 Event::WantTree { step } => self.send_tree(step)?,
+                Event::Listener { fd, number } => self.take_listener(fd, number)?,
                 // Once, and not from a member of an existing pid namespace, which may be made to say anything.
                 Event::Console(console) if self.made.console.is_none() => self.made.console = Some(console),
                 Event::Console(_) => {
@@ -192,7 +195,7 @@ impl Creation<'_> {
         self.made.conversation.as_mut().ok_or_else(|| Error::new(ErrorKind::Kernel, "nothing was launched"))
     }
 
-    fn exec(&self) -> Option<&Exec> {
+    pub(super) fn exec(&self) -> Option<&Exec> {
         match self.purpose {
             Purpose::Exec(exec) => Some(exec),
             Purpose::Create(_) => None,
@@ -268,7 +271,7 @@ impl Creation<'_> {
     }
 
     /// The pid is on disk before the process may go on. With a joined pid namespace it is the launcher's at first.
-    fn record_speaker(&mut self) -> Result<()> {
+    pub(super) fn record_speaker(&mut self) -> Result<()> {
         let Some(process) = self.conversation()?.speaker() else { return Ok(()) };
         let pid = process.pid;
         if self.record.pid == pid {
@@ -280,7 +283,7 @@ impl Creation<'_> {
         entry.save(&self.record)
     }
 
-    fn run_steps(&mut self, when: When) -> Result<()> {
+    pub(super) fn run_steps(&mut self, when: When) -> Result<()> {
         let steps: Vec<HostStep> = self.plan.host.iter().filter(|step| step.when == when).cloned().collect();
         for step in steps {
             match self.run_step(&step) {
@@ -347,6 +350,7 @@ impl Creation<'_> {
             HostOp::Scheduler { scheduler } => attributes::set_scheduler(self.record.pid, *scheduler),
             HostOp::IoPriority { value } => attributes::set_io_priority(self.record.pid, *value),
             HostOp::MoveNetDevice { name, name_inside } => self.move_net_device(name, name_inside),
+            HostOp::SendListener { path, metadata } => self.send_listener(path, metadata.as_deref()),
             HostOp::RunHooks { kind, hooks } => {
                 self.made.hooks_began = true;
                 let pid = Some(self.record.pid);

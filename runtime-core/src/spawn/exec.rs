@@ -16,6 +16,8 @@ const SILENCE: Duration = Duration::from_secs(1);
 /// The container's side of an exec.
 #[derive(Debug)]
 pub(crate) struct Exec {
+    /// The container's first process.
+    pub(crate) init: i32,
     /// None: the container has no cgroup of its own.
     pub(crate) cgroup: Option<ExecCgroup>,
     /// The program may wait for the container's resume.

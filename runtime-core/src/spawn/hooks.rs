@@ -22,7 +22,7 @@ use crate::{
 /// The state as hooks read it on stdin (runtime.md, State): one compact object.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct HookState<'a> {
+pub(super) struct HookState<'a> {
     oci_version: &'a str,
     id: &'a str,
     status: Status,
@@ -31,6 +31,19 @@ struct HookState<'a> {
     bundle: &'a Path,
     #[serde(skip_serializing_if = "std::collections::BTreeMap::is_empty")]
     annotations: &'a std::collections::BTreeMap<String, String>,
+}
+
+impl<'a> HookState<'a> {
+    pub(super) fn new(record: &'a Record, status: Status, pid: Option<i32>) -> Self {
+        Self {
+            oci_version: &record.oci_version,
+            id: &record.id,
+            status,
+            pid,
+            bundle: &record.bundle,
+            annotations: &record.annotations,
+        }
+    }
 }
 
 /// Which hooks, and what they are told.
@@ -50,14 +63,7 @@ pub(crate) fn run_hooks(launcher: &Launcher, hooks: &[HookRecord], call: HookCal
         return Ok(());
     }
     let record = call.record;
-    let state = HookState {
-        oci_version: &record.oci_version,
-        id: &record.id,
-        status: call.status,
-        pid: call.pid,
-        bundle: &record.bundle,
-        annotations: &record.annotations,
-    };
+    let state = HookState::new(record, call.status, call.pid);
     let state = serde_json::to_vec(&state).map_err(|source| {
         Error::new(ErrorKind::StateCorrupt, "the state cannot be written as JSON").with_source(source)
     })?;

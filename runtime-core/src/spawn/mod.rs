@@ -10,6 +10,7 @@ mod hooks;
 mod id_maps;
 mod launcher;
 mod net_devices;
+mod listener;
 mod new_process;
 mod program;
 mod subids;
@@ -19,6 +20,7 @@ use std::time::Duration;
 pub(crate) use conversation::{Conversation, Event, Failure, Process};
 pub(crate) use create::{Creation, Made, Purpose};
 pub(crate) use exec::{Exec, ExecCgroup, paused};
+use hooks::HookState;
 pub(crate) use hooks::{HookCall, run_hooks, run_poststop};
 pub(crate) use launcher::Launcher;
 

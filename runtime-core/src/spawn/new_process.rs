@@ -15,6 +15,9 @@ use crate::{
     sys::pidfd::{self, Ended},
 };
 
+/// What a filter of system calls kills with (seccomp(2)).
+const SIGSYS: i32 = 31;
+
 impl Creation<'_> {
     /// `/proc/PID`, opened first and then seen alive, so that it is not a successor of the same number.
     pub(super) fn open_proc(&mut self) -> Result<OwnedFd> {
@@ -86,6 +89,11 @@ impl Creation<'_> {
             // Others of the container may be the ones that were killed.
             (Ended::Signaled(9), Purpose::Exec(_)) if memory_killed() => {
                 Error::new(ErrorKind::Kernel, "the process was killed by signal 9 (possibly OOM-killed)")
+            }
+            (Ended::Signaled(SIGSYS), _) => {
+                let words = "the filter of system calls kills a call that setting up needs";
+                Error::new(ErrorKind::Kernel, format!("{who} was killed by SIGSYS: {words}"))
+                    .with_config_path("linux.seccomp")
             }
             (Ended::Signaled(signal), _) => {
                 Error::new(ErrorKind::Kernel, format!("{who} was killed by signal {signal}"))

@@ -11,6 +11,7 @@ pub(crate) mod nsfs;
 pub(crate) mod pidfd;
 pub(crate) mod rlimit;
 pub(crate) mod rtnetlink;
+pub(crate) mod seccomp;
 pub(crate) mod sigpipe;
 
 use std::{

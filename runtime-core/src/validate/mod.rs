@@ -50,6 +50,7 @@ const SECTIONS: &[fn(&Bundle) -> Vec<Problem>] = &[
     resources::check,
     sysctl::check,
     paths::check,
+    |bundle| bundle.fields().seccomp_problems.clone(),
     unsupported::check,
 ];
 

@@ -5,10 +5,5 @@ use crate::{Bundle, Problem};
 
 pub(super) fn check(bundle: &Bundle) -> Vec<Problem> {
     let paths = bundle.fields().unsupported.iter();
-    paths
-        .map(|path| match path.as_str() {
-            "linux.seccomp" => Problem::new(path, "seccomp is not supported by this version of orlop"),
-            _ => Problem::new(path, "is not supported by this version of orlop"),
-        })
-        .collect()
+    paths.map(|path| Problem::new(path, "is not supported by this version of orlop")).collect()
 }

@@ -163,6 +163,7 @@ pub mod nr {
     pub const RT_SIGTIMEDWAIT: usize = 137;
     pub const SCHED_SETAFFINITY: usize = 122;
     pub const SCHED_SETATTR: usize = 274;
+    pub const SECCOMP: usize = 277;
     pub const SENDMSG: usize = 211;
     pub const SET_MEMPOLICY: usize = 237;
     pub const SETDOMAINNAME: usize = 162;

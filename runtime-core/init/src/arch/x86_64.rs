@@ -143,6 +143,7 @@ pub mod nr {
     pub const RT_SIGTIMEDWAIT: usize = 128;
     pub const SCHED_SETAFFINITY: usize = 203;
     pub const SCHED_SETATTR: usize = 314;
+    pub const SECCOMP: usize = 317;
     pub const SENDMSG: usize = 46;
     pub const SET_MEMPOLICY: usize = 238;
     pub const SETDOMAINNAME: usize = 171;

@@ -148,8 +148,13 @@ pub(super) fn exec(init: &mut Init, op: &Op<'static>) -> Result<(), Failure> {
     }
     init.conversation.send(Message::new(Kind::Executing), None)?;
     signal::set_mask(0);
+    // Nothing but execve is under it.
+    if let Some(filter) = init.filter {
+        filter.load()?;
+    }
     let errno = process::execve(init.executable.path(), &args, &env);
-    init.conversation.send_failure(errno.into());
+    // Where the filter forbids even that, the status tells it.
+    let _untold = init.conversation.send_failed(errno.into());
     // The statuses of a shell that cannot find, or cannot execute, a program.
     process::exit(if matches!(errno, Errno::ENOENT | Errno::ENOTDIR) { 127 } else { 126 })
 }

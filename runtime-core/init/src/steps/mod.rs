@@ -9,6 +9,7 @@ mod capabilities;
 mod console;
 mod copy;
 mod exec;
+mod filter;
 mod hooks;
 mod ids;
 mod legacy;
@@ -89,6 +90,8 @@ pub(crate) struct Init {
     /// A procfs that nothing is mounted over.
     proc: Option<Fd>,
     executable: exec::Executable,
+    /// The filter that `Exec` loads.
+    filter: Option<filter::Kept>,
     /// Signals that end a waiting container: opened before limits are set, which may allow no more fds.
     ending: Option<Fd>,
 }
@@ -108,6 +111,7 @@ impl Init {
             mask: mask::Masks::default(),
             proc: None,
             executable: exec::Executable::none(),
+            filter: None,
             ending: None,
         }
     }
@@ -240,6 +244,11 @@ pub(crate) fn perform(init: &mut Init, op: Op<'static>, rest: &PlanReader<'stati
         Op::IoPriority { value } => Ok(crate::sys::attributes::set_io_priority(value)?),
         Op::MemoryPolicy { mode, nodes } => Ok(crate::sys::attributes::set_memory_policy(mode, nodes)?),
         Op::Personality { persona } => Ok(crate::sys::attributes::set_personality(persona)?),
+        Op::Filter { program, flags, send } => filter::load(&init.conversation, program, flags, send),
+        Op::FilterAtExec { program, flags, raise } => {
+            init.filter = Some(filter::Kept { program, flags, raise });
+            Ok(())
+        }
         Op::Exec { .. } => exec::exec(init, &op),
     }
 }

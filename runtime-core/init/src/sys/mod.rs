@@ -7,6 +7,7 @@
 pub(crate) mod attributes;
 pub(crate) mod channel;
 pub(crate) mod file;
+pub(crate) mod filter;
 pub(crate) mod memory;
 pub(crate) mod mount;
 pub(crate) mod process;

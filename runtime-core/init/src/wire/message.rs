@@ -44,6 +44,9 @@ kinds! {
     Executing = 9,
     /// From the launcher: an rtnetlink socket of the namespace that it joined comes along.
     RouteSocket = 10,
+    /// From init: the filter of step `step` is loaded. Its listener comes along, or is the fd `value` of the sender, who
+    /// waits for [`Kind::Proceed`] with [`Barrier::Listener`].
+    Listener = 11,
 }
 
 /// Where init waits for the host.
@@ -58,6 +61,8 @@ pub enum Barrier {
     Ready = 3,
     /// The start signal where it comes on the channel (`run`).
     Start = 4,
+    /// A filter of system calls has a listener: the host takes it and hands it to the agent.
+    Listener = 5,
 }
 
 /// What of a step failed, beside its errno. Bits 0 to 15 are one of the constants, bits 16 to 31 a number (the index of
@@ -120,6 +125,8 @@ impl Detail {
     pub const GROUPS: Self = Self(25);
     /// The plan is damaged or of another build.
     pub const MALFORMED: Self = Self(26);
+    /// Loading the filter of system calls.
+    pub const FILTER: Self = Self(27);
 
     /// The same with a number.
     #[must_use]

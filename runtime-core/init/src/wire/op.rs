@@ -460,6 +460,24 @@ ops! {
         /// `PER_*`.
         persona: u32,
     }
+    /// `seccomp(SECCOMP_SET_MODE_FILTER)` at once: all later steps are under the filter.
+    Filter {
+        /// `struct sock_filter`, one after the other.
+        program: bytes,
+        /// `SECCOMP_FILTER_FLAG_*`. With `NEW_LISTENER` the host gets the listener's fd before init goes on.
+        flags: u32,
+        /// The fd is sent along, for a host that may not take it (`pidfd_getfd`); else its number is told by `write(2)`.
+        send: bool,
+    }
+    /// Keeps a filter for `Exec`, which loads it as its last call before `execve`.
+    FilterAtExec {
+        /// As in `Filter`.
+        program: bytes,
+        /// As in `Filter`, without a listener.
+        flags: u32,
+        /// Makes CAP_SYS_ADMIN effective for it, without `no_new_privs`; the exec drops it.
+        raise: bool,
+    }
     /// Replaces init by the user's program. Success is told before.
     Exec {
         /// Arguments.

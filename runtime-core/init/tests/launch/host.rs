@@ -306,6 +306,7 @@ impl Running {
                     assert_eq!(len, Message::SIZE + message.value as usize);
                     self.outcome.hook_output = String::from_utf8(bytes[Message::SIZE..len].to_vec()).unwrap();
                 }
+                Kind::Listener => self.proceed(Barrier::Listener as u32),
                 Kind::RouteSocket | Kind::Executing => {}
                 Kind::Proceed | Kind::Tree => panic!("init sent {:?}", message.kind),
             }

@@ -161,8 +161,19 @@ fn program(op: &OwnedOp, errno: i32) -> Option<&'static str> {
     })
 }
 
+/// seccomp(2).
+pub(super) fn filter(errno: i32) -> Option<&'static str> {
+    Some(match errno {
+        EACCES | EPERM => "loading a filter needs CAP_SYS_ADMIN or process.noNewPrivileges",
+        EBUSY => "the runtime is under a filter with a listener itself, and a process can have only one",
+        EINVAL => "the kernel takes no such filter or flag",
+        _ => return None,
+    })
+}
+
 fn other(op: &OwnedOp, report: &FailureReport<'_>) -> Option<&'static str> {
     Some(match (op, report.errno) {
+        (OwnedOp::Filter { .. }, errno) => return filter(errno),
         (OwnedOp::JoinNamespace { .. }, EPERM) => {
             "joining needs CAP_SYS_ADMIN in the user namespace that owns the namespace, and in one's own"
         }

@@ -1,6 +1,7 @@
 //! Plans of whole configurations, with facts made by hand: no kernel, no root.
 
 mod attributes;
+mod filter;
 mod mounts;
 mod namespaces;
 mod rootless;
@@ -30,7 +31,13 @@ use crate::{
 const ALL: u64 = (1 << 41) - 1;
 
 fn kernel() -> Kernel {
-    Kernel { version: KernelVersion(6, 18), last_capability: 40, apparmor: false, selinux: false }
+    Kernel {
+        version: KernelVersion(6, 18),
+        last_capability: 40,
+        apparmor: false,
+        selinux: false,
+        seccomp_flags: Some(0x2f),
+    }
 }
 
 fn root() -> Credentials {
