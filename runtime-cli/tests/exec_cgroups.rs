@@ -102,7 +102,7 @@ fn a_cgroup_that_was_killed_once_takes_processes() {
     // While it is empty: the kill hits nobody, and the kernel remembers it.
     in_unified_view(&format!(
         "cd /sys/fs/cgroup/{id}; mkdir other; echo {pid} >other/cgroup.procs; echo 1 >c/cgroup.kill; \
-         echo {pid} >c/cgroup.procs"
+         echo {pid} >c/cgroup.procs; rmdir other"
     ));
     for _ in 0..3 {
         assert!(cgroup_of_exec(&container, &[]).contains(&format!("0::/{id}/c\n")));
