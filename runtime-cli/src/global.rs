@@ -3,6 +3,7 @@
 use std::{
     ffi::{OsStr, OsString},
     path::Path,
+    sync::Arc,
 };
 
 use orlop::Runtime;
@@ -56,7 +57,7 @@ pub enum CgroupManager {
 pub struct Globals {
     root: StateRoot,
     /// Where messages go.
-    pub log: Log,
+    pub log: Arc<Log>,
     /// `--systemd-cgroup`, `--cgroup-manager`.
     pub cgroup_manager: CgroupManager,
     /// `--rootless`; none: auto.
@@ -90,7 +91,7 @@ pub fn read(
         Err(failure) => (Log::default(), Err(Early::Failed(failure))),
         Ok(log) => match understand(program, &parsed) {
             Err(failure) => (log, Err(Early::Failed(failure))),
-            Ok(globals) => (Log::default(), Ok((Globals { log, ..globals }, parsed))),
+            Ok(globals) => (Log::default(), Ok((Globals { log: Arc::new(log), ..globals }, parsed))),
         },
     }
 }
@@ -122,7 +123,7 @@ fn understand(program: String, parsed: &Parsed) -> Result<Globals> {
     };
     Ok(Globals {
         root: parsed.value(&ROOT).map_or_else(|| Ok(StateRoot::of_caller()), StateRoot::given)?,
-        log: Log::default(),
+        log: Arc::default(),
         cgroup_manager: manager,
         rootless,
         program,

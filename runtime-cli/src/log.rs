@@ -89,6 +89,11 @@ impl Log {
         }
     }
 
+    /// Whether `--debug` was given.
+    pub const fn is_debug(&self) -> bool {
+        self.debug
+    }
+
     /// A line for `--debug`; the words are only made when it is on.
     pub fn debug(&self, message: impl FnOnce() -> String) {
         if self.debug {

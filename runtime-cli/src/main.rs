@@ -7,6 +7,7 @@ mod failure;
 mod foreground;
 mod global;
 mod launch;
+mod library_log;
 mod log;
 mod output;
 mod sandbox;
@@ -24,6 +25,7 @@ fn main() -> ExitCode {
         Ok((globals, parsed)) => (globals, parsed.operands),
         Err(early) => return ExitCode::from(finish(&early_log, commands::stopped_early(early))),
     };
+    library_log::listen(globals.log.clone());
     let outcome = match operands.split_first() {
         _ if globals.version => commands::version::print(),
         None => commands::help(&[]),

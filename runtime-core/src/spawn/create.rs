@@ -289,7 +289,7 @@ impl Creation<'_> {
             match self.run_step(&step) {
                 Ok(()) => {}
                 Err(error) if step.need == Need::BestEffort => {
-                    tracing::warn!(%error, "a step that may fail did");
+                    tracing::debug!(%error, step = plan::describe_host(&step), "a step that may fail did");
                 }
                 Err(error) => {
                     let description = plan::describe_host(&step);
