@@ -255,11 +255,14 @@ fn features_is_one_document_with_what_engines_read() {
     assert!(
         supported.iter().all(|flag| seccomp["knownFlags"].as_array().is_some_and(|all| all.contains(flag)))
     );
-    for off in ["apparmor", "selinux", "intelRdt", "netDevices"] {
+    for off in ["apparmor", "selinux", "intelRdt"] {
         assert_eq!(features["linux"][off]["enabled"], false, "{off}");
     }
     assert_eq!(features["linux"]["mountExtensions"]["idmap"]["enabled"], false);
     assert_eq!(features["linux"]["cgroup"]["systemd"], false);
+    assert_eq!(features["linux"]["netDevices"]["enabled"], true);
+    let kinds = ["cgroup", "ipc", "mount", "network", "pid", "time", "user", "uts"];
+    assert_eq!(features["linux"]["namespaces"], serde_json::json!(kinds));
 }
 
 #[test]

@@ -65,3 +65,21 @@ pub const fn memory_policy_names() -> (&'static [&'static str], &'static [&'stat
 pub fn seccomp_words() -> SeccompWords {
     seccomp::words(sys::seccomp::known_flags())
 }
+
+/// Kinds of hooks that this build runs, in the order of a container's life.
+#[must_use]
+pub const fn hook_names() -> &'static [&'static str] {
+    &bundle::HOOK_KINDS
+}
+
+/// Types of `linux.namespaces` that this build knows, sorted.
+#[must_use]
+pub const fn namespace_names() -> &'static [&'static str] {
+    &bundle::NAMESPACES
+}
+
+/// Annotations that change what a container is, sorted: whoever lets others write annotations has to know them.
+#[must_use]
+pub const fn effective_annotations() -> &'static [&'static str] {
+    &bundle::ANNOTATIONS_WITH_EFFECT
+}

@@ -27,11 +27,6 @@ pub const COMMAND: Command = Command {
     run,
 };
 
-const HOOKS: [&str; 6] =
-    ["prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"];
-
-const NAMESPACES: [&str; 7] = ["cgroup", "ipc", "mount", "network", "pid", "user", "uts"];
-
 /// Sorted; a test asks `validate` about each of them.
 const MOUNT_OPTIONS: &[&str] = &[
     "async",
@@ -113,12 +108,12 @@ fn document() -> serde_json::Value {
     json!({
         "ociVersionMin": "1.0.0",
         "ociVersionMax": SPEC,
-        "hooks": HOOKS,
+        "hooks": orlop::hook_names(),
         "mountOptions": MOUNT_OPTIONS,
         "linux": {
-            "namespaces": NAMESPACES,
+            "namespaces": orlop::namespace_names(),
             "capabilities": orlop::capability_names(),
-            "cgroup": { "v1": true, "v2": true, "systemd": false, "systemdUser": false, "rdma": false },
+            "cgroup": { "v1": true, "v2": true, "systemd": false, "systemdUser": false, "rdma": true },
             "seccomp": {
                 "enabled": true,
                 "actions": seccomp.actions,
@@ -139,7 +134,7 @@ fn document() -> serde_json::Value {
             "io.github.orlop.commit": COMMIT,
             "org.opencontainers.runc.checkpoint.enabled": "false",
         },
-        "potentiallyUnsafeConfigAnnotations": [],
+        "potentiallyUnsafeConfigAnnotations": orlop::effective_annotations(),
     })
 }
 

@@ -63,9 +63,16 @@ impl<'a> Launch<'a> {
             let path = args.value(flag).filter(|path| !path.is_empty()).map(Path::new);
             path.map(|path| FdSocket::connect(what, path)).transpose()
         };
+        let pidfd_socket = match socket(&flags::PIDFD_SOCKET, "pidfd socket")? {
+            None => {
+                let receiver = bundle.pidfd_receiver();
+                receiver.map(|path| FdSocket::connect("pidfd receiver", path)).transpose()?
+            }
+            socket => socket,
+        };
         Ok(Self {
             console_socket: socket(&flags::CONSOLE_SOCKET, "console socket")?,
-            pidfd_socket: socket(&flags::PIDFD_SOCKET, "pidfd socket")?,
+            pidfd_socket,
             pid_file: args
                 .value(&flags::PID_FILE)
                 .filter(|path| !path.is_empty())

@@ -51,6 +51,7 @@ impl Bundle {
             "ociVersion": container["ociVersion"].take(),
             "root": {"path": "/"},
             "process": process,
+            "annotations": container["annotations"].take(),
             "linux": linux,
         });
         Self::from_value(config, "/".into(), Vec::new())

@@ -1,5 +1,6 @@
 //! A bundle: the directory, its config.json as oci-spec's types, and the fields those types lack or mis-type.
 
+mod annotations;
 mod attributes;
 mod default_spec;
 mod exec;
@@ -16,6 +17,10 @@ use std::path::{Path, PathBuf};
 
 use oci_spec::runtime::Spec;
 
+pub(crate) use annotations::{
+    WITH_EFFECT as ANNOTATIONS_WITH_EFFECT, hook_outputs, ignored as ignored_annotations,
+    refused as refused_annotations,
+};
 pub(crate) use attributes::{
     CpuAffinity, IO_CLASSES, IoPriority, MEMORY_POLICY_FLAGS, MEMORY_POLICY_MODES, MemoryPolicy,
     ProcessAttributes, SCHED_POLICIES, Scheduler,
@@ -24,6 +29,7 @@ pub use default_spec::default_spec;
 pub(crate) use fields::{Capabilities, Fields, NetDevice};
 pub(crate) use json::parse as parse_json;
 pub(crate) use number_list::mask;
+pub(crate) use schema::{HOOK_KINDS, NAMESPACES};
 
 /// An OCI bundle whose config.json was read and checked for its form: every value has the type that the
 /// specification gives it, and what is required is there.

@@ -111,13 +111,17 @@ const SCHEDULER: Shape = Object(&[
 const IO_PRIORITY: Shape =
     Object(&[required("class", &Word(IO_CLASSES, UNKNOWN)), required("priority", &I64)]);
 
+/// Properties of `hooks`, in the order in which they run.
+pub(crate) const HOOK_KINDS: [&str; 6] =
+    ["prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"];
+
 const HOOKS: Shape = Object(&[
-    optional("prestart", &HOOK_LIST),
-    optional("createRuntime", &HOOK_LIST),
-    optional("createContainer", &HOOK_LIST),
-    optional("startContainer", &HOOK_LIST),
-    optional("poststart", &HOOK_LIST),
-    optional("poststop", &HOOK_LIST),
+    optional(HOOK_KINDS[0], &HOOK_LIST),
+    optional(HOOK_KINDS[1], &HOOK_LIST),
+    optional(HOOK_KINDS[2], &HOOK_LIST),
+    optional(HOOK_KINDS[3], &HOOK_LIST),
+    optional(HOOK_KINDS[4], &HOOK_LIST),
+    optional(HOOK_KINDS[5], &HOOK_LIST),
 ]);
 
 const HOOK_LIST: Shape = List(&Object(&[
@@ -147,16 +151,11 @@ static LINUX: Shape = Object(&[
     optional("personality", &PERSONALITY),
 ]);
 
-const NAMESPACE: Shape = Object(&[
-    required(
-        "type",
-        &Word(
-            &["pid", "network", "mount", "ipc", "uts", "user", "cgroup", "time"],
-            "namespace {} does not exist",
-        ),
-    ),
-    optional("path", &Text),
-]);
+/// Types of `linux.namespaces`, sorted.
+pub(crate) const NAMESPACES: [&str; 8] = ["cgroup", "ipc", "mount", "network", "pid", "time", "user", "uts"];
+
+const NAMESPACE: Shape =
+    Object(&[required("type", &Word(&NAMESPACES, "namespace {} does not exist")), optional("path", &Text)]);
 
 const TIME_OFFSET: Shape = Object(&[optional("secs", &I64), optional("nanosecs", &U32)]);
 

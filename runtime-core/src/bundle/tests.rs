@@ -131,8 +131,8 @@ fn wrong_forms_are_told_with_their_path() {
         (
             "/linux/namespaces/0/type",
             json!("pids"),
-            "linux.namespaces[0].type: namespace \"pids\" does not exist, expected one of pid, network, mount, \
-             ipc, uts, user, cgroup, time",
+            "linux.namespaces[0].type: namespace \"pids\" does not exist, expected one of cgroup, ipc, mount, \
+             network, pid, time, user, uts",
         ),
         (
             "/linux/devices",

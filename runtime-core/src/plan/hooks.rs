@@ -13,7 +13,7 @@ use super::{
     draft::Draft,
     step::{HookKind, HostOp, When, Why},
 };
-use crate::{Bundle, Status, state::HookRecord};
+use crate::{Bundle, Status, bundle::hook_outputs, state::HookRecord};
 
 /// Digits of the largest pid (`PID_MAX_LIMIT` is 4194304), with room.
 const PID_DIGITS: usize = 10;
@@ -109,6 +109,12 @@ pub(super) fn run_in_container(decisions: &Decisions<'_>, kind: HookKind, draft:
         HookKind::StartContainer => Status::Created,
         _ => Status::Creating,
     };
+    let outputs = hook_outputs(decisions.bundle.annotations());
+    if !hooks.is_empty() && outputs != [None; 2] {
+        let words =
+            "its output does not go to the file of an annotation: it runs in the container's namespaces";
+        draft.warning(format!("hooks.{}", kind.name()), words);
+    }
     let (state, pid_at) = HookState {
         oci_version: decisions.bundle.oci_version(),
         id: decisions.id.as_str(),

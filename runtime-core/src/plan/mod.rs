@@ -42,8 +42,8 @@ pub(crate) use hooks::hook_records;
 pub(crate) use step::Plan;
 
 use crate::{
-    Bundle, ContainerId, CreateOptions, Error, Result, cgroup::CgroupPlan, host::HostFacts,
-    inspect::BundleFacts, options::StartBy,
+    Bundle, ContainerId, CreateOptions, Error, Result, bundle::ignored_annotations, cgroup::CgroupPlan,
+    host::HostFacts, inspect::BundleFacts, options::StartBy,
 };
 use capabilities::Sets;
 use draft::Draft;
@@ -328,6 +328,7 @@ pub(crate) fn plan(
 ) -> Result<Plan> {
     let mut draft = Draft::default();
     check_supported(bundle, &mut draft);
+    draft.warnings.extend(ignored_annotations(bundle.annotations()));
     let decisions = decide((id, bundle, facts, host, options), &mut draft)?;
     id_maps::check_maps(&decisions, &mut draft);
     process::check_user(&decisions, &mut draft);

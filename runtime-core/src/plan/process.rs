@@ -92,7 +92,9 @@ pub(super) fn check_user(decisions: &Decisions<'_>, draft: &mut Draft) {
     }
     for (index, &gid) in user.additional_gids().iter().flatten().enumerate() {
         let at = format!("process.user.additionalGids[{index}]");
-        if !users.can_set_groups() {
+        if decisions.bundle.keeps_original_groups() {
+            draft.warning(at, "has no effect: the groups of the caller are kept");
+        } else if !users.can_set_groups() {
             draft.problem(at, "cannot set any additional groups in a rootless container");
         } else if !users.maps_gid(gid) {
             draft.problem(at, format!("{gid} is not in {}", users.gids_are_in()));
@@ -112,6 +114,11 @@ pub(super) fn make_cwd(decisions: &Decisions<'_>, draft: &mut Draft) {
     }
 }
 
+/// Whether supplementary groups are set, be it to none.
+fn sets_groups(decisions: &Decisions<'_>) -> bool {
+    decisions.users.can_set_groups() && !decisions.bundle.keeps_original_groups()
+}
+
 /// The change of ids.
 pub(super) fn set_user(decisions: &Decisions<'_>, draft: &mut Draft) {
     let Some(process) = decisions.process() else { return };
@@ -120,7 +127,7 @@ pub(super) fn set_user(decisions: &Decisions<'_>, draft: &mut Draft) {
         uid: user.uid(),
         gid: user.gid(),
         groups: user.additional_gids().clone().unwrap_or_default(),
-        set_groups: decisions.users.can_set_groups(),
+        set_groups: sets_groups(decisions),
         umask: user.umask().unwrap_or(DEFAULT_UMASK),
     };
     draft.init(op, Why::config("process.user"));

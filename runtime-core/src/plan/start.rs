@@ -81,6 +81,7 @@ pub(super) fn become_root(decisions: &Decisions<'_>, draft: &mut Draft) {
     if decisions.users.is_private() {
         let drop_groups = match &decisions.users {
             // Whether a plain user may in somebody's namespace is not known.
+            _ if decisions.bundle.keeps_original_groups() => false,
             Users::Joined => is_privileged,
             users => users.can_set_groups(),
         };

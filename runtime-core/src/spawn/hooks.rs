@@ -14,6 +14,7 @@ use super::{
 };
 use crate::{
     Deadline, Error, ErrorKind, Result, Status,
+    bundle::hook_outputs,
     plan::step::HookKind,
     state::{HookRecord, Record},
     sys::pidfd::Ended,
@@ -72,7 +73,7 @@ pub(crate) fn run_hooks(launcher: &Launcher, hooks: &[HookRecord], call: HookCal
         // A time beyond what the clock can tell is no limit.
         let own = hook.timeout_secs.and_then(|secs| Instant::now().checked_add(Duration::from_secs(secs)));
         let limit = own.map_or(call.deadline, |own| call.deadline.no_later_than(own));
-        program(hook, &record.bundle)
+        program(hook, record)
             .and_then(|program| program::run(launcher, &program, &state, limit))
             .and_then(|finished| check(&finished))
             .map_err(|error| {
@@ -99,7 +100,8 @@ pub(crate) fn run_hooks(launcher: &Launcher, hooks: &[HookRecord], call: HookCal
 }
 
 /// The hook as a program: without `args` its path is the only one.
-fn program<'a>(hook: &'a HookRecord, cwd: &'a Path) -> Result<Program<'a>> {
+fn program<'a>(hook: &'a HookRecord, record: &'a Record) -> Result<Program<'a>> {
+    let (cwd, outputs) = (record.bundle.as_path(), hook_outputs(&record.annotations));
     let args = match hook.args.as_slice() {
         [] => vec![text(hook.path.as_os_str().as_bytes())?],
         args => texts(args)?,
@@ -111,7 +113,7 @@ fn program<'a>(hook: &'a HookRecord, cwd: &'a Path) -> Result<Program<'a>> {
             .map(|(name, value)| text([name.as_bytes(), b"=", value.as_bytes()].concat()))
             .collect::<Result<_>>()?,
     };
-    Ok(Program { name: &hook.path, search: "", args, env, cwd })
+    Ok(Program { name: &hook.path, search: "", args, env, cwd, outputs })
 }
 
 /// runc's words for a hook that did not succeed.

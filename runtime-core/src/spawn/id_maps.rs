@@ -88,8 +88,14 @@ impl MapCaller<'_> {
         let words = numbers.map(|number| number.to_string());
         let args = program::texts([tool.to_owned(), pid.to_string()].into_iter().chain(words))?;
         let search = search_path(&std::env::var("PATH").unwrap_or_default());
-        let program =
-            Program { name: Path::new(tool), search: &search, args, env: Vec::new(), cwd: Path::new("/") };
+        let program = Program {
+            name: Path::new(tool),
+            search: &search,
+            args,
+            env: Vec::new(),
+            cwd: Path::new("/"),
+            outputs: [None; 2],
+        };
         let finished = program::run(self.launcher, &program, &[], self.deadline);
         let finished = finished.map_err(|error| match error.kind() {
             ErrorKind::NotFound => missing(kind),

@@ -18,6 +18,7 @@ use orlop_init::wire::{
 };
 use rustix::{
     event::{PollFd, PollFlags},
+    fs::{Mode, OFlags},
     io::Errno,
     pipe::PipeFlags,
 };
@@ -39,6 +40,8 @@ pub(super) struct Program<'a> {
     pub(super) args: Vec<CString>,
     pub(super) env: Vec<CString>,
     pub(super) cwd: &'a Path,
+    /// Files that its stdout and stderr are appended to instead of being told.
+    pub(super) outputs: [Option<&'a Path>; 2],
 }
 
 /// How it ended and what it printed.
@@ -111,6 +114,21 @@ struct Output {
 }
 
 impl Output {
+    /// Our end, and what the program gets: a file, where its path is given.
+    fn open(path: Option<&Path>) -> Result<(Self, OwnedFd)> {
+        let Some(path) = path else {
+            let (ours, theirs) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC).map_err(pipe_error)?;
+            rustix::fs::fcntl_setfl(&ours, OFlags::NONBLOCK).map_err(pipe_error)?;
+            return Ok((Self { pipe: Some(ours), kept: Vec::new() }, theirs));
+        };
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::APPEND | OFlags::CLOEXEC | OFlags::NOCTTY;
+        let file = rustix::fs::open(path, flags, Mode::RUSR | Mode::WUSR).map_err(|errno| {
+            let words = format!("cannot open {} for its output", path.display());
+            Error::from_errno(words, errno.raw_os_error()).with_path(path)
+        })?;
+        Ok((Self { pipe: None, kept: Vec::new() }, file))
+    }
+
     /// Reads what is there; the pipe goes at its end.
     fn drain(&mut self) {
         let Some(pipe) = &self.pipe else { return };
@@ -142,10 +160,10 @@ fn pipe_error(errno: Errno) -> Error {
 impl Running {
     fn start(launcher: &Launcher, program: &Program<'_>, limit: Deadline<'_>) -> Result<Self> {
         let pipe = || rustix::pipe::pipe_with(PipeFlags::CLOEXEC).map_err(pipe_error);
-        let ((stdin, our_stdin), (our_stdout, stdout), (our_stderr, stderr)) = (pipe()?, pipe()?, pipe()?);
-        for ours in [&our_stdin, &our_stdout, &our_stderr] {
-            rustix::fs::fcntl_setfl(ours, rustix::fs::OFlags::NONBLOCK).map_err(pipe_error)?;
-        }
+        let (stdin, our_stdin) = pipe()?;
+        rustix::fs::fcntl_setfl(&our_stdin, OFlags::NONBLOCK).map_err(pipe_error)?;
+        let [stdout, stderr] = program.outputs.map(Output::open);
+        let ((our_stdout, stdout), (our_stderr, stderr)) = (stdout?, stderr?);
         let ops = program.ops()?;
         let (launched, channel) = launcher.launch(ops.iter(), &Stdio::fds(stdin, stdout, stderr), &[], 0)?;
         let mut conversation = Conversation::new(launched, channel, 0);
@@ -172,13 +190,12 @@ impl Running {
         let Some(process) = conversation.into_launched() else {
             return Err(Error::new(ErrorKind::Kernel, "its process is gone"));
         };
-        let output = |pipe| Output { pipe: Some(pipe), kept: Vec::new() };
         Ok(Self {
             pid: process.pid,
             pidfd: process.pidfd,
             stdin: Some(our_stdin),
-            stdout: output(our_stdout),
-            stderr: output(our_stderr),
+            stdout: our_stdout,
+            stderr: our_stderr,
         })
     }
 

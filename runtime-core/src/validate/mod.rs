@@ -23,7 +23,7 @@ use oci_spec::runtime::{Linux, LinuxNamespace, LinuxNamespaceType};
 pub(crate) use namespaces::namespace_name;
 pub(crate) use sysctl::{Scope, scope_of_sysctl};
 
-use crate::{Bundle, Problem};
+use crate::{Bundle, Problem, bundle::refused_annotations};
 
 /// All that is wrong in the bundle's configuration.
 pub(crate) fn validate(bundle: &Bundle) -> Vec<Problem> {
@@ -52,6 +52,7 @@ const SECTIONS: &[fn(&Bundle) -> Vec<Problem>] = &[
     paths::check,
     |bundle| bundle.fields().seccomp_problems.clone(),
     unsupported::check,
+    |bundle| refused_annotations(bundle.annotations()),
 ];
 
 /// `linux.namespaces`.
