@@ -258,7 +258,7 @@ fn features_is_one_document_with_what_engines_read() {
     for off in ["apparmor", "selinux", "intelRdt"] {
         assert_eq!(features["linux"][off]["enabled"], false, "{off}");
     }
-    assert_eq!(features["linux"]["mountExtensions"]["idmap"]["enabled"], false);
+    assert_eq!(features["linux"]["mountExtensions"]["idmap"]["enabled"], true);
     assert_eq!(features["linux"]["cgroup"]["systemd"], false);
     assert_eq!(features["linux"]["netDevices"]["enabled"], true);
     let kinds = ["cgroup", "ipc", "mount", "network", "pid", "time", "user", "uts"];

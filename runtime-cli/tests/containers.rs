@@ -431,7 +431,16 @@ fn all_mount_options_of_features_are_known() {
         features["mountOptions"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
     assert!(options.contains(&"rro"));
     for option in options {
-        let bundle = Bundle::builder().mount("/mnt", "bind", "/usr", &["rbind", option]).build();
+        let map = serde_json::json!([{ "containerID": 0, "hostID": 1, "size": 1 }]);
+        let bundle = match option {
+            "tmpcopyup" => Bundle::builder().mount("/mnt", "tmpfs", "tmpfs", &[option]),
+            "idmap" | "ridmap" => Bundle::builder()
+                .mount("/mnt", "bind", "/usr", &["rbind", option])
+                .set("/mounts/7/uidMappings", map.clone())
+                .set("/mounts/7/gidMappings", map),
+            _ => Bundle::builder().mount("/mnt", "bind", "/usr", &["rbind", option]),
+        };
+        let bundle = bundle.build();
         let output = orlop.call(["validate", &bundle.path().to_string_lossy()]);
         assert!(output.status.success(), "{option}: {}{}", output.stdout(), output.stderr());
     }

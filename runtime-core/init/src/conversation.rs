@@ -12,13 +12,11 @@ pub(crate) struct Conversation {
     /// From the start signal on, where given, records go here.
     answer: Option<RawFd>,
     pub(crate) step: u32,
-    /// Trees that the host still sends unasked.
-    pub(crate) eager_trees: u32,
 }
 
 impl Conversation {
     pub(crate) const fn new(channel: RawFd) -> Self {
-        Self { channel, answer: None, step: 0, eager_trees: 0 }
+        Self { channel, answer: None, step: 0 }
     }
 
     pub(crate) const fn channel(&self) -> RawFd {
@@ -97,16 +95,13 @@ impl Conversation {
         if proceed.value == barrier { Ok(()) } else { Err(Failure::new(Errno::EPROTO, Detail::CHANNEL)) }
     }
 
-    /// Takes the tree of the present step, asking for it where the host does not send it of itself.
-    pub(crate) fn want_tree(&mut self) -> Result<Fd, Failure> {
-        match self.eager_trees.checked_sub(1) {
-            Some(rest) => self.eager_trees = rest,
-            None => self.send(Message::new(Kind::WantTree), None)?,
-        }
+    /// Asks for the tree of the present step.
+    pub(crate) fn want_tree(&self) -> Result<Fd, Failure> {
+        self.send(Message::new(Kind::WantTree), None)?;
         match self.receive(Kind::Tree)? {
             (Message { errno: 0, .. }, Some(tree)) => Ok(tree),
             (Message { errno: 0, .. }, None) => Err(Failure::new(Errno::EPROTO, Detail::CHANNEL)),
-            (message, _) => Err(Failure::new(Errno(message.errno), Detail::SOURCE)),
+            (message, _) => Err(Failure::new(Errno(message.errno), message.detail)),
         }
     }
 }

@@ -37,7 +37,6 @@ fn follow_plan(init: &mut Init) -> Result<(), Failure> {
     let plan = memory::map_file(init.base, usize::try_from(len).map_err(|_| Malformed)?)?;
     let mut plan = PlanReader::new(plan)?;
     init.slots = plan.header().slots;
-    init.conversation.eager_trees = plan.header().eager_trees;
     own_fds(init.base, init.slots)?;
     while let Some((index, op)) = plan.next_step()? {
         init.conversation.step = index;

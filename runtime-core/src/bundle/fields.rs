@@ -85,11 +85,6 @@ impl Fields {
             fields.take_from_process(process);
             warnings.extend(odd_environment(process));
         }
-        for (index, mount) in objects(config, "mounts").enumerate() {
-            for name in ["uidMappings", "gidMappings"] {
-                fields.take_unsupported(mount, name, &format!("mounts[{index}]."));
-            }
-        }
         if let Some(linux) = object(config, "linux") {
             fields.take_from_linux(linux);
         }

@@ -14,11 +14,11 @@ use orlop_init::wire::{OwnedOp, Slot};
 
 use super::{
     Decisions,
+    bind_mounts::{self, Tree, bind_tree},
     draft::Draft,
     mount_options::{Attributes, Bind, attr},
-    mounts::{Entry, bind_tree, new_mount},
+    mounts::{Entry, new_mount},
     namespaces::flags,
-    step::{HostTree, Why},
 };
 use crate::{
     cgroup::CgroupDirs,
@@ -46,8 +46,8 @@ pub(super) fn mount_v2(decisions: &Decisions<'_>, entry: &Entry, draft: &mut Dra
     };
     match host_mount {
         Some(mount) if !decisions.namespaces.is_private(flags::CGROUP) => {
-            let recursive = entry.options.recursive;
-            bind_tree(decisions, entry, (mount, Bind::Single), recursive, draft);
+            let (top, all) = (entry.options.change(), entry.options.recursive);
+            bind_tree(decisions, entry, &Tree { path: mount, how: Bind::Single, top, all }, draft);
         }
         _ => new_mount(decisions, entry, "cgroup2", Slot::NONE, draft),
     }
@@ -77,9 +77,7 @@ fn mount_v1(decisions: &Decisions<'_>, entry: &Entry, hierarchies: &[Hierarchy],
         }
     }
     if entry.options.is_readonly() {
-        let target = draft.text(&entry.at, &*entry.target);
-        let op = OwnedOp::Remount { target, set: attr::RDONLY, clear: 0, propagation: 0 };
-        draft.init(op, Why::config(format!("{}.options", entry.at)));
+        bind_mounts::set_flags(&entry.at, &entry.target, attr::RDONLY, draft);
     }
     entry.more_propagation(draft);
 }
@@ -98,6 +96,7 @@ fn tmpfs(entry: &Entry, draft: &mut Draft) {
         is_devpts: false,
         copy_up: false,
         inherit_mode: false,
+        idmap: Slot::NONE,
     };
     draft.init(op, entry.why());
 }
@@ -120,6 +119,7 @@ fn hierarchy_mount(entry: &Entry, target: &str, hierarchy: &Hierarchy, draft: &m
         is_devpts: false,
         copy_up: false,
         inherit_mode: false,
+        idmap: Slot::NONE,
     };
     draft.init(op, entry.why());
 }
@@ -131,22 +131,15 @@ fn hierarchy_bind(
     hierarchy: &Hierarchy,
     draft: &mut Draft,
 ) {
-    let source = directory(decisions, hierarchy);
-    let from_host = decisions.host_opens_trees();
-    let Attributes { set, clear } = entry.options.attributes;
-    let op = OwnedOp::BindMount {
-        source: draft.path(&entry.at, &source),
-        target: draft.text(&entry.at, target),
-        recursive: false,
-        from_host,
-        set: set | ALWAYS,
-        clear: clear & !ALWAYS,
-        set_recursive: 0,
-        clear_recursive: 0,
-        propagation: first_propagation(entry),
-    };
-    let tree = from_host.then_some(HostTree { path: source, recursive: false });
-    draft.init_with_tree(op, entry.why(), tree);
+    let source = draft.path(&entry.at, &directory(decisions, hierarchy));
+    let mut op = bind_mounts::bind_op(source, draft.text(&entry.at, target));
+    if let OwnedOp::BindMount { from_host, set, clear, propagation, .. } = &mut op {
+        let Attributes { set: asked, clear: cleared } = entry.options.attributes;
+        *from_host = decisions.host_opens_trees();
+        (*set, *clear) = (asked | ALWAYS, cleared & !ALWAYS);
+        *propagation = first_propagation(entry);
+    }
+    draft.init(op, entry.why());
 }
 
 /// The container's directory in a hierarchy, or the caller's where it has none of its own.

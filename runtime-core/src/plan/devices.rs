@@ -120,17 +120,7 @@ impl Node<'_> {
         let path = draft.text(&format!("{at}.path"), self.path);
         let Self { mode, major, minor, uid, gid, .. } = *self;
         let op = if bind {
-            OwnedOp::BindMount {
-                source: path.clone(),
-                target: path,
-                recursive: false,
-                from_host: false,
-                set: 0,
-                clear: 0,
-                set_recursive: 0,
-                clear_recursive: 0,
-                propagation: 0,
-            }
+            super::bind_mounts::bind_op(path.clone(), path)
         } else {
             OwnedOp::DeviceNode { path, mode, major, minor, uid, gid }
         };

@@ -5,7 +5,7 @@ use std::{ffi::CString, os::unix::ffi::OsStrExt, path::Path};
 
 use orlop_init::wire::{OwnedOp, message::Barrier};
 
-use super::step::{HostOp, HostStep, HostTree, InitStep, Need, When, Why};
+use super::step::{HostOp, HostStep, InitStep, Need, When, Why};
 use crate::Problem;
 
 /// What the chapters write to.
@@ -20,12 +20,7 @@ pub(super) struct Draft {
 impl Draft {
     /// Appends a step of launcher or init.
     pub(super) fn init(&mut self, op: OwnedOp, why: Why) {
-        self.init.push(InitStep::new(op, why));
-    }
-
-    /// Appends a step for which the host opens a tree.
-    pub(super) fn init_with_tree(&mut self, op: OwnedOp, why: Why, tree: Option<HostTree>) {
-        self.init.push(InitStep { op, why, tree });
+        self.init.push(InitStep { op, why });
     }
 
     /// Appends a step of the host.

@@ -177,7 +177,10 @@ fn hook(step: &InitStep, path: &str, report: &FailureReport<'_>) -> Error {
 /// The part of the step that failed.
 fn detail_words(op: &OwnedOp, detail: Detail) -> Option<String> {
     let words = match detail.what() {
-        Detail::FS_TYPE => "fsopen",
+        Detail::FS_TYPE => match op {
+            OwnedOp::NewMount { fs_type, .. } => return Some(format!("fsopen {:?}", text(fs_type))),
+            _ => "fsopen",
+        },
         Detail::OPTION => return Some(option_words(op, detail)),
         Detail::SUPERBLOCK => "make the file system",
         Detail::SOURCE => "open the source",
@@ -186,6 +189,8 @@ fn detail_words(op: &OwnedOp, detail: Detail) -> Option<String> {
         Detail::ATTRIBUTES => "set its flags",
         Detail::PROPAGATION => "set its propagation",
         Detail::MISMATCH => "what is there is something else",
+        Detail::IDMAP => "set its id map, which not every file system supports",
+        Detail::LINK => "copy the link",
         Detail::OWNER => "set owner and mode",
         Detail::OPEN => "open",
         Detail::WRITE => "write",
@@ -199,7 +204,9 @@ fn detail_words(op: &OwnedOp, detail: Detail) -> Option<String> {
 }
 
 fn option_words(op: &OwnedOp, detail: Detail) -> String {
-    let OwnedOp::NewMount { options, .. } = op else { return "option".to_owned() };
+    let (OwnedOp::NewMount { options, .. } | OwnedOp::Remount { options, .. }) = op else {
+        return "option".to_owned();
+    };
     match option_of(options, detail) {
         Some(option) => format!("option {:?}", text(option)),
         None => "option".to_owned(),

@@ -213,6 +213,7 @@ fn decide<'a>(input: ExecInput<'a>, draft: &mut Draft) -> Decisions<'a> {
         sets,
         filter,
         is_exec: true,
+        mount_maps: super::idmapped::MountMaps::default(),
         namespaces,
         users,
         cgroup,

@@ -1,5 +1,7 @@
 //! A plan in words: what `explain` prints, and what failures name. Values of the environment are never printed.
 
+mod mounts;
+
 use std::{ffi::CStr, fmt::Write, path::Path};
 
 use orlop_init::wire::{OwnedOp, message::Barrier};
@@ -7,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::{
     Plan, attributes, capabilities,
-    mounts::propagation_name,
+    mount_options::propagation_name,
     process,
     start::kinds,
     step::{HostOp, HostStep, IdMap, InitStep, MapWriter, Need, When, Why},
@@ -143,37 +145,6 @@ fn with_options(what: String, options: &str) -> String {
     if options.is_empty() { what } else { format!("{what} with {options}") }
 }
 
-/// Names of `MOUNT_ATTR_*` bits as mount options.
-fn attribute_words(set: u64, clear: u64) -> Vec<&'static str> {
-    use super::mount_options::attr;
-    let pairs = [
-        (attr::RDONLY, "ro", "rw"),
-        (attr::NOSUID, "nosuid", "suid"),
-        (attr::NODEV, "nodev", "dev"),
-        (attr::NOEXEC, "noexec", "exec"),
-        (attr::NODIRATIME, "nodiratime", "diratime"),
-        (attr::NOSYMFOLLOW, "nosymfollow", "symfollow"),
-    ];
-    let mut words: Vec<&str> =
-        pairs.iter().filter(|(bit, ..)| set & bit != 0).map(|(_, on, _)| *on).collect();
-    words.extend(pairs.iter().filter(|(bit, ..)| clear & bit != 0).map(|(_, _, off)| *off));
-    match set & attr::ATIME {
-        attr::NOATIME => words.push("noatime"),
-        attr::STRICTATIME => words.push("strictatime"),
-        _ if clear & attr::ATIME != 0 => words.push("relatime"),
-        _ => {}
-    }
-    words
-}
-
-fn mount_words(set: u64, clear: u64, propagation: u32) -> String {
-    let mut words = attribute_words(set, clear);
-    if propagation != 0 {
-        words.push(propagation_name(propagation));
-    }
-    words.join(",")
-}
-
 /// What a step of launcher or init does, in words that follow "cannot".
 pub(crate) fn describe(step: &InitStep) -> String {
     use OwnedOp as Op;
@@ -199,9 +170,9 @@ pub(crate) fn describe(step: &InitStep) -> String {
         Op::Domainname { name } => format!("set the domain name to {}", text(name)),
         Op::RootPropagation { flags } => format!("make all mounts {}", propagation_name(*flags)),
         Op::AttachRootfs { path, from_host } => {
-            format!("make {} a mount of its own{}", text(path), opened_by(*from_host))
+            format!("make {} a mount of its own{}", text(path), mounts::opened_by(*from_host))
         }
-        Op::NewMount { .. } | Op::BindMount { .. } | Op::Remount { .. } => describe_mount(&step.op),
+        Op::NewMount { .. } | Op::BindMount { .. } | Op::Remount { .. } => mounts::describe(&step.op),
         Op::Symlink { points_to, path } => format!("link {} to {}", text(path), text(points_to)),
         Op::Remove { path } => format!("remove {} of the image", text(path)),
         Op::DeviceNode { path, mode, major, minor, uid, gid } => {
@@ -212,6 +183,7 @@ pub(crate) fn describe(step: &InitStep) -> String {
             };
             format!("make {} as {letter}, mode {:04o}, owner {uid}:{gid}", text(path), mode & 0o7777)
         }
+        Op::CloseSlot { .. } => "close a user namespace of mounts".to_owned(),
         Op::PivotRoot {} => "enter the rootfs by pivot_root and detach the old root".to_owned(),
         Op::MoveRoot {} => "enter the rootfs by moving it onto / and chroot".to_owned(),
         Op::RootfsPropagation { flags } => format!("make the root mount {}", propagation_name(*flags)),
@@ -228,53 +200,6 @@ pub(crate) fn describe(step: &InitStep) -> String {
 fn namespace_words(flags: u32) -> String {
     let plural = if flags.count_ones() > 1 { "s" } else { "" };
     format!("{} namespace{plural}", kinds(flags))
-}
-
-fn opened_by(from_host: bool) -> &'static str {
-    if from_host { ", opened by the host" } else { "" }
-}
-
-fn describe_mount(op: &OwnedOp) -> String {
-    match op {
-        OwnedOp::NewMount { fs_type, target, options, attributes, propagation, copy_up, .. } => {
-            // `ro` is a flag of the mount and of the file system.
-            let flags = attribute_words(*attributes, 0);
-            let options =
-                options.iter().map(|option| text(option)).filter(|option| !flags.contains(&option.as_str()));
-            let mut all: Vec<String> = flags.iter().map(ToString::to_string).chain(options).collect();
-            if *propagation != 0 {
-                all.push(propagation_name(*propagation).to_owned());
-            }
-            let copied = if *copy_up { ", and copy up what it covers" } else { "" };
-            with_options(format!("mount {} on {}", text(fs_type), text(target)), &all.join(",")) + copied
-        }
-        OwnedOp::BindMount {
-            source,
-            target,
-            recursive,
-            from_host,
-            set,
-            clear,
-            set_recursive,
-            clear_recursive,
-            propagation,
-        } => {
-            let how = if *recursive { "bind the tree" } else { "bind" };
-            let mut what = with_options(
-                format!("{how} {} on {}{}", text(source), text(target), opened_by(*from_host)),
-                &mount_words(*set, *clear, *propagation),
-            );
-            let below = mount_words(*set_recursive, *clear_recursive, 0);
-            if !below.is_empty() {
-                what = format!("{what}, all below with {below}");
-            }
-            what
-        }
-        OwnedOp::Remount { target, set, clear, propagation } => {
-            with_options(format!("remount {}", text(target)), &mount_words(*set, *clear, *propagation))
-        }
-        other => other.name().to_owned(),
-    }
 }
 
 fn describe_process(op: &OwnedOp) -> String {
@@ -362,9 +287,13 @@ fn barrier_name(barrier: u32) -> &'static str {
     named.into_iter().find(|(known, _)| *known as u32 == barrier).map_or("unknown", |(_, name)| name)
 }
 
-fn id_map(maps: &[IdMap], by: MapWriter, tool: &str) -> String {
+fn id_lines(maps: &[IdMap]) -> String {
     let map = |map: &IdMap| format!("{}={}+{}", map.container_id, map.host_id, map.size);
-    let maps = maps.iter().map(map).collect::<Vec<_>>().join(",");
+    maps.iter().map(map).collect::<Vec<_>>().join(",")
+}
+
+fn id_map(maps: &[IdMap], by: MapWriter, tool: &str) -> String {
+    let maps = id_lines(maps);
     match by {
         MapWriter::Host => maps,
         MapWriter::Tool => format!("{maps} by {tool}"),
@@ -386,6 +315,13 @@ pub(crate) fn describe_host(step: &HostStep) -> String {
             let (uids, gids) = (id_map(uids, *uids_by, "newuidmap"), id_map(gids, *gids_by, "newgidmap"));
             let groups = if *deny_setgroups { ", without setgroups" } else { "" };
             format!("write id maps: uids {uids}, gids {gids}{groups}")
+        }
+        HostOp::MakeUserNamespace { uids, gids, .. } => {
+            format!(
+                "make the user namespace for mounts with uids {}, gids {}",
+                id_lines(uids),
+                id_lines(gids)
+            )
         }
         HostOp::MoveToCgroup => "move the process into the cgroup".to_owned(),
         HostOp::ApplyLimits { .. } => "apply resource limits".to_owned(),
@@ -422,6 +358,7 @@ fn host_op_name(op: &HostOp) -> &'static str {
     match op {
         HostOp::MakeCgroup => "MakeCgroup",
         HostOp::OpenNamespace { .. } => "OpenNamespace",
+        HostOp::MakeUserNamespace { .. } => "MakeUserNamespace",
         HostOp::OpenCgroup { .. } => "OpenCgroup",
         HostOp::MakeStartFifos { .. } => "MakeStartFifos",
         HostOp::Launch => "Launch",

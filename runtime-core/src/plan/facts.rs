@@ -8,9 +8,6 @@ use crate::{cgroup::Placement, state::StartStep};
 /// `CLONE_NEWPID` (clone(2)).
 const CLONE_NEWPID: u32 = 0x2000_0000;
 
-/// Trees that are sent unasked: few enough to lie in a socket's buffer together with their fds.
-const EAGER_TREES_MAX: usize = 64;
-
 impl Plan {
     /// Index of the step with which the launcher ends.
     pub(crate) fn clone_step(&self) -> u32 {
@@ -49,15 +46,32 @@ impl Plan {
         if plan.init.iter().all(|step| step.op != placed) {
             // An exec without anything else to do there.
             let clone = self.clone_step() as usize;
-            plan.init.insert(clone + 1, InitStep::new(placed, why));
+            plan.init.insert(clone + 1, InitStep { op: placed, why });
         }
         plan
     }
 
-    /// How many of the trees the host sends before init asks.
-    pub(crate) fn eager_trees(&self) -> u32 {
-        let trees = self.init.iter().filter(|step| step.tree.is_some()).count();
-        u32::try_from(trees.min(EAGER_TREES_MAX)).unwrap_or(0)
+    /// What the host's helper does for a step whose tree init cannot open itself.
+    pub(crate) fn tree_op(&self, step: u32) -> Option<OwnedOp> {
+        match &self.init.get(step as usize)?.op {
+            OwnedOp::AttachRootfs { path, from_host: true } => Some(OwnedOp::SendTree {
+                source: path.clone(),
+                recursive: true,
+                links: 0,
+                idmap: Slot::NONE,
+                idmap_recursive: false,
+            }),
+            OwnedOp::BindMount {
+                source, recursive, from_host: true, links, idmap, idmap_recursive, ..
+            } => Some(OwnedOp::SendTree {
+                source: source.clone(),
+                recursive: *recursive,
+                links: *links,
+                idmap: *idmap,
+                idmap_recursive: *idmap_recursive,
+            }),
+            _ => None,
+        }
     }
 
     /// Whether init is process 1 of a pid namespace of its own.

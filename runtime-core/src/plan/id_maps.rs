@@ -91,7 +91,7 @@ impl Users {
 }
 
 /// The id outside for one inside.
-fn host_id(maps: &[IdMap], id: u32) -> Option<u32> {
+pub(super) fn host_id(maps: &[IdMap], id: u32) -> Option<u32> {
     maps.iter().find_map(|map| {
         let offset = id.checked_sub(map.container_id)?;
         (offset < map.size).then(|| map.host_id.checked_add(offset))?

@@ -4,6 +4,7 @@
 //! the first of them ([`Decisions`]); a chapter only appends steps. The same input always gives the same plan.
 
 mod attributes;
+mod bind_mounts;
 mod capabilities;
 mod cgroup;
 mod cgroup_mount;
@@ -17,6 +18,7 @@ mod facts;
 mod filter;
 mod hooks;
 mod id_maps;
+mod idmapped;
 mod kernel_settings;
 mod mount_options;
 mod mounts;
@@ -48,6 +50,7 @@ use crate::{
 use capabilities::Sets;
 use draft::Draft;
 use id_maps::Users;
+use idmapped::MountMaps;
 use namespaces::Namespaces;
 use process::Environment;
 use step::HookKind;
@@ -276,6 +279,7 @@ struct Decisions<'a> {
     options: &'a CreateOptions,
     namespaces: Namespaces,
     users: Users,
+    mount_maps: MountMaps,
     is_rootless: bool,
     cgroup: Option<CgroupPlan>,
     environment: Environment,
@@ -303,8 +307,8 @@ impl<'a> Decisions<'a> {
         self.bundle.spec().mounts().as_deref().unwrap_or_default()
     }
 
-    /// Mapped root may not search what the caller may, so the host opens sources. A plain user's host may make no
-    /// detached mounts; there init has the same rights to the files.
+    /// Mapped root may not search what the caller may, so the host opens what init cannot. A plain user's init has the
+    /// same rights to files as its host.
     fn host_opens_trees(&self) -> bool {
         self.users.is_private() && self.host.credentials.is_privileged()
     }
@@ -386,7 +390,9 @@ fn decide<'a>((id, bundle, facts, host, options): Input<'a>, draft: &mut Draft) 
     let process = bundle.spec().process().as_ref();
     let env = process.and_then(|process| process.env().as_deref()).unwrap_or_default();
     let environment = process::plan_environment(env, &options.extra_env);
-    let slots = assign_slots(&namespaces, cgroup.as_ref(), options);
+    let mounts = bundle.spec().mounts().as_deref().unwrap_or_default();
+    let mut mount_maps = idmapped::plan_maps(mounts, &users, caller, draft);
+    let slots = assign_slots(&namespaces, cgroup.as_ref(), options, &mut mount_maps);
     let sets = capabilities::decide(bundle, host, &users, draft);
     let filter = filter::decide(bundle, host, (sets, namespaces.late_pid.is_some()), draft);
     Ok(Decisions {
@@ -397,6 +403,7 @@ fn decide<'a>((id, bundle, facts, host, options): Input<'a>, draft: &mut Draft) 
         options,
         namespaces,
         users,
+        mount_maps,
         is_rootless,
         cgroup,
         environment,
@@ -407,8 +414,13 @@ fn decide<'a>((id, bundle, facts, host, options): Input<'a>, draft: &mut Draft) 
     })
 }
 
-/// Namespaces have the first slots.
-fn assign_slots(namespaces: &Namespaces, cgroup: Option<&CgroupPlan>, options: &CreateOptions) -> Slots {
+/// Namespaces have the first slots, those of mounts the last.
+fn assign_slots(
+    namespaces: &Namespaces,
+    cgroup: Option<&CgroupPlan>,
+    options: &CreateOptions,
+    mount_maps: &mut MountMaps,
+) -> Slots {
     let mut count = u32::try_from(namespaces.opened().count()).unwrap_or(u32::MAX);
     let mut next = |is_needed: bool| {
         if !is_needed {
@@ -421,5 +433,6 @@ fn assign_slots(namespaces: &Namespaces, cgroup: Option<&CgroupPlan>, options: &
     let cgroup = next(is_born);
     let has_fifos = options.start_by == StartBy::AnyCommand;
     let (start, answer) = (next(has_fifos), next(has_fifos));
+    count += mount_maps.take_slots(count);
     Slots { cgroup, start, answer, count }
 }

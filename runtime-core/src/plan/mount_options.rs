@@ -16,6 +16,10 @@ pub(super) mod attr {
     pub(in crate::plan) const STRICTATIME: u64 = 0x20;
     pub(in crate::plan) const NODIRATIME: u64 = 0x80;
     pub(in crate::plan) const NOSYMFOLLOW: u64 = 0x20_0000;
+    /// Those that a user namespace may not clear of mounts that it got from outside.
+    pub(in crate::plan) const LOCKABLE: u64 = RDONLY | NOSUID | NODEV | NOEXEC;
+    /// Those that a remount replaces as a whole.
+    pub(in crate::plan) const REPLACED: u64 = LOCKABLE | NOSYMFOLLOW;
 }
 
 /// `MS_*` flags of propagation (linux/mount.h).
@@ -51,8 +55,16 @@ impl Attributes {
         self.set = (self.set & !attr::ATIME) | value;
     }
 
-    /// `atime`, `nostrictatime`: back to the default if the mode given before was this one.
+    /// `atime`, `nostrictatime`: not the mode of this value, if that was given before.
     fn not_atime(&mut self, value: u64) {
+        if self.clear & attr::ATIME != 0 && self.set & attr::ATIME == value {
+            self.clear &= !attr::ATIME;
+            self.set &= !attr::ATIME;
+        }
+    }
+
+    /// `ratime`, `rnostrictatime`, `rnorelatime`: back to the default, unless another mode was given.
+    fn not_recursive_atime(&mut self, value: u64) {
         if self.clear & attr::ATIME == 0 || self.set & attr::ATIME == value {
             self.atime(attr::RELATIME);
         }
@@ -61,6 +73,15 @@ impl Attributes {
     pub(super) fn is_empty(self) -> bool {
         self == Self::default()
     }
+}
+
+/// What is changed of a mount that exists, a bind mount's copy among them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Change {
+    pub(super) set: u64,
+    pub(super) clear: u64,
+    /// Bits of `clear` that may stay where the kernel locks them: nobody asked for their absence by name.
+    pub(super) keep: u64,
 }
 
 /// What kind of bind mount.
@@ -72,6 +93,27 @@ pub(super) enum Bind {
     Recursive,
 }
 
+/// What is done about a symbolic link in the last place of a path of a bind mount. Words of crun, which Podman uses.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Links {
+    /// `copy-symlink`: a source that is a link is made anew at the destination instead of mounted.
+    pub(super) copy: bool,
+    /// `src-nofollow`: a source that is a link is mounted itself.
+    pub(super) source: bool,
+    /// `dest-nofollow`: a destination that is a link is mounted over.
+    pub(super) target: bool,
+}
+
+/// `idmap` (the mount) or `ridmap` (all below it too).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Idmap {
+    /// Place of the word.
+    pub(super) index: usize,
+    pub(super) recursive: bool,
+    /// What comes after `=`, crun's way to give mappings.
+    pub(super) mappings: Option<String>,
+}
+
 /// All options of one mount.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct MountOptions {
@@ -79,6 +121,8 @@ pub(super) struct MountOptions {
     pub(super) remount: bool,
     /// Of the mount itself.
     pub(super) attributes: Attributes,
+    /// A word that is a flag of mount(2) was given, be it one that changes nothing.
+    has_flags: bool,
     /// Of the mount and all below it (`rro`…).
     pub(super) recursive: Attributes,
     /// Flags of the superblock by the names that `fsconfig(2)` has for them.
@@ -86,10 +130,11 @@ pub(super) struct MountOptions {
     /// Propagation, in the order given: `slave` and then `shared` are both wanted.
     pub(super) propagation: Vec<u32>,
     pub(super) tmpcopyup: bool,
+    pub(super) links: Links,
+    /// The last of `idmap`, `ridmap` and their forms with mappings.
+    pub(super) idmap: Option<Idmap>,
     /// Words of the file system, with their place in the list.
     pub(super) data: Vec<(usize, String)>,
-    /// Known words that cannot be carried out yet, with their place.
-    pub(super) unsupported: Vec<(usize, &'static str)>,
 }
 
 impl MountOptions {
@@ -106,6 +151,21 @@ impl MountOptions {
         options
     }
 
+    /// What changes of a mount that exists, as mount(2) with `MS_REMOUNT` and other runtimes do: with any flag given,
+    /// the flags not given are cleared. Access times stay unless a word sets their mode.
+    pub(super) fn change(&self) -> Change {
+        if !self.has_flags {
+            return Change::default();
+        }
+        let Attributes { set, clear } = self.attributes;
+        let mut change = Change { set, clear: attr::REPLACED & !set, keep: 0 };
+        if clear & attr::ATIME != 0 || set & attr::NODIRATIME != 0 {
+            change.clear |= attr::ATIME | attr::NODIRATIME & !set;
+        }
+        change.keep = change.clear & attr::LOCKABLE & !clear;
+        change
+    }
+
     /// Whether the mount is to be read-only.
     pub(super) fn is_readonly(&self) -> bool {
         self.attributes.set & attr::RDONLY != 0
@@ -113,19 +173,21 @@ impl MountOptions {
 
     /// Takes a word of the table; false for any other.
     fn known(&mut self, index: usize, word: &str) -> bool {
-        let recursive = word.strip_prefix('r').filter(|rest| is_recursive_attribute(rest));
+        let recursive = word.strip_prefix('r').filter(|rest| is_attribute(rest));
         if let Some(word) = recursive {
-            return attribute(&mut self.recursive, word);
+            return recursive_attribute(&mut self.recursive, word);
         }
         if attribute(&mut self.attributes, word) {
+            self.has_flags = true;
             match word {
                 // mount(2) with MS_RDONLY makes mount and superblock read-only.
                 "ro" => self.superblock_flag("ro", "rw"),
-                "rw" => self.superblock.retain(|&flag| flag != "ro"),
+                "rw" => self.superblock_flag("rw", "ro"),
                 _ => {}
             }
             return true;
         }
+        self.has_flags |= SUPERBLOCK_WORDS.contains(&word);
         match word {
             // The last two have no way through fsconfig(2): SB_SILENT only mutes the kernel's log, and SB_I_VERSION is
             // the file system's own decision since the new mount API.
@@ -141,13 +203,28 @@ impl MountOptions {
             "nolazytime" => self.superblock_flag("nolazytime", "lazytime"),
             "mand" => self.superblock_flag("mand", "nomand"),
             "nomand" => self.superblock_flag("nomand", "mand"),
-            "idmap" => self.unsupported.push((index, "idmap")),
-            "ridmap" => self.unsupported.push((index, "ridmap")),
+            "copy-symlink" => self.links.copy = true,
+            "src-nofollow" => self.links.source = true,
+            "dest-nofollow" => self.links.target = true,
             _ => match propagation_flags(word) {
                 Some(flags) => self.propagation.push(flags),
-                None => return false,
+                None => return self.idmap(index, word),
             },
         }
+        true
+    }
+
+    fn idmap(&mut self, index: usize, word: &str) -> bool {
+        let (name, mappings) = match word.split_once('=') {
+            Some((name, mappings)) => (name, Some(mappings.to_owned())),
+            None => (word, None),
+        };
+        let recursive = match name {
+            "idmap" => false,
+            "ridmap" => true,
+            _ => return false,
+        };
+        self.idmap = Some(Idmap { index, recursive, mappings });
         true
     }
 
@@ -157,9 +234,35 @@ impl MountOptions {
     }
 }
 
+/// Flags of mount(2) that concern a superblock, or nothing that the new calls know.
+const SUPERBLOCK_WORDS: &[&str] = &[
+    "sync",
+    "async",
+    "dirsync",
+    "lazytime",
+    "nolazytime",
+    "mand",
+    "nomand",
+    "silent",
+    "loud",
+    "iversion",
+    "noiversion",
+];
+
 /// The words that exist with an `r` in front too. `relatime` is none: `r` + `elatime` means nothing.
-fn is_recursive_attribute(word: &str) -> bool {
+fn is_attribute(word: &str) -> bool {
     attribute(&mut Attributes::default(), word)
+}
+
+/// The recursive words, without their `r`.
+fn recursive_attribute(attributes: &mut Attributes, word: &str) -> bool {
+    match word {
+        "atime" => attributes.not_recursive_atime(attr::NOATIME),
+        "nostrictatime" => attributes.not_recursive_atime(attr::STRICTATIME),
+        "norelatime" => attributes.not_recursive_atime(attr::RELATIME),
+        _ => return attribute(attributes, word),
+    }
+    true
 }
 
 /// Words that are attributes of a mount.
@@ -204,9 +307,27 @@ pub(super) fn propagation_flags(word: &str) -> Option<u32> {
     })
 }
 
+/// `MS_REC` and one kind, as words.
+pub(super) fn propagation_name(flags: u32) -> &'static str {
+    let is_recursive = flags & propagation::REC != 0;
+    match (flags & !propagation::REC, is_recursive) {
+        (propagation::SHARED, false) => "shared",
+        (propagation::SHARED, true) => "rshared",
+        (propagation::SLAVE, false) => "slave",
+        (propagation::SLAVE, true) => "rslave",
+        (propagation::PRIVATE, false) => "private",
+        (propagation::PRIVATE, true) => "rprivate",
+        (propagation::UNBINDABLE, false) => "unbindable",
+        (propagation::UNBINDABLE, true) => "runbindable",
+        _ => "unchanged",
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{Bind, MountOptions, attr, propagation, propagation_flags};
+    use super::{
+        Bind, Change, Idmap, Links, MountOptions, attr, propagation, propagation_flags, propagation_name,
+    };
 
     /// Words and the bits of the mount to set and to clear.
     #[test]
@@ -229,10 +350,13 @@ mod tests {
             ("relatime", 0, attr::ATIME),
             ("atime", 0, attr::ATIME),
             ("nostrictatime", 0, attr::ATIME),
-            ("norelatime", 0, 0),
+            ("norelatime", 0, attr::ATIME),
         ] {
             let plain = MountOptions::parse(&[word]);
-            assert_eq!((plain.attributes.set, plain.attributes.clear), (set, clear), "{word}");
+            // No flag of mount(2) takes a mode away, so these three only undo an earlier word.
+            let undoes = matches!(word, "atime" | "nostrictatime" | "norelatime");
+            let plain_clear = if undoes { 0 } else { clear };
+            assert_eq!((plain.attributes.set, plain.attributes.clear), (set, plain_clear), "{word}");
             assert!(plain.recursive.is_empty() && plain.data.is_empty(), "{word}");
             let recursive = MountOptions::parse(&[format!("r{word}")]);
             assert_eq!((recursive.recursive.set, recursive.recursive.clear), (set, clear), "r{word}");
@@ -262,7 +386,7 @@ mod tests {
     fn superblock_words_go_to_the_superblock() {
         for (words, expected) in [
             (&["ro"][..], &["ro"][..]),
-            (&["ro", "rw"], &[]),
+            (&["ro", "rw"], &["rw"]),
             (&["sync", "dirsync", "mand", "lazytime"], &["sync", "dirsync", "mand", "lazytime"]),
             (&["sync", "async"], &["async"]),
             (&["lazytime", "nolazytime"], &["nolazytime"]),
@@ -282,7 +406,39 @@ mod tests {
         assert_eq!(options.propagation, [propagation::SLAVE | propagation::REC, propagation::SHARED]);
         assert!(options.tmpcopyup && options.remount);
         assert_eq!(MountOptions::parse(&["rbind", "bind"]).bind, Some(Bind::Recursive));
-        assert_eq!(MountOptions::parse(&["x", "ridmap", "idmap"]).unsupported, [(1, "ridmap"), (2, "idmap")]);
+        let links = Links { copy: true, source: true, target: true };
+        assert_eq!(MountOptions::parse(&["copy-symlink", "src-nofollow", "dest-nofollow"]).links, links);
+        for (words, recursive, mappings) in [
+            (&["x", "idmap"][..], false, None),
+            (&["x", "ridmap"], true, None),
+            (&["idmap", "idmap=uids=0-1-10;gids=0-2-5"], false, Some("uids=0-1-10;gids=0-2-5")),
+            (&["idmap", "ridmap=uids=@0-1-1"], true, Some("uids=@0-1-1")),
+        ] {
+            let expected = Idmap { index: 1, recursive, mappings: mappings.map(str::to_owned) };
+            assert_eq!(MountOptions::parse(words).idmap, Some(expected), "{words:?}");
+        }
+    }
+
+    /// As mount(2) with MS_REMOUNT | MS_BIND: what is not given is cleared, access times aside.
+    #[test]
+    fn any_flag_replaces_all_flags_of_a_bind_mount() {
+        use attr::{ATIME, LOCKABLE, NOATIME, NODEV, NODIRATIME, NOSUID, NOSYMFOLLOW, RDONLY, STRICTATIME};
+        let change = |set, clear, keep| Change { set, clear, keep };
+        for (words, expected) in [
+            (&["rbind", "rprivate", "defaults", "rro"][..], Change::default()),
+            (&["bind", "silent"], change(0, LOCKABLE | NOSYMFOLLOW, LOCKABLE)),
+            (&["ro"], change(RDONLY, NOSUID | NODEV | 8 | NOSYMFOLLOW, NOSUID | NODEV | 8)),
+            (&["rw", "nosuid", "exec"], change(NOSUID, RDONLY | NODEV | 8 | NOSYMFOLLOW, NODEV)),
+            (&["atime", "diratime"], change(0, LOCKABLE | NOSYMFOLLOW, LOCKABLE)),
+            (&["noatime"], change(NOATIME, LOCKABLE | NOSYMFOLLOW | ATIME | NODIRATIME, LOCKABLE)),
+            (&["nodiratime"], change(NODIRATIME, LOCKABLE | NOSYMFOLLOW | ATIME, LOCKABLE)),
+            (
+                &["nodiratime", "strictatime"],
+                change(NODIRATIME | STRICTATIME, LOCKABLE | NOSYMFOLLOW | ATIME, LOCKABLE),
+            ),
+        ] {
+            assert_eq!(MountOptions::parse(words).change(), expected, "{words:?}");
+        }
     }
 
     #[test]
@@ -305,5 +461,15 @@ mod tests {
             assert_eq!(propagation_flags(&format!("r{word}")), Some(flag | propagation::REC));
         }
         assert_eq!(propagation_flags("rw"), None);
+    }
+
+    #[test]
+    fn propagation_is_told_as_it_was_written() {
+        for word in
+            ["shared", "rshared", "slave", "rslave", "private", "rprivate", "unbindable", "runbindable"]
+        {
+            assert_eq!(propagation_flags(word).map(propagation_name), Some(word));
+        }
+        assert_eq!(propagation_name(0), "unchanged");
     }
 }

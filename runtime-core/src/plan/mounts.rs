@@ -7,19 +7,23 @@ use oci_spec::runtime::Mount;
 use orlop_init::wire::{OwnedOp, Slot};
 
 use super::{
-    Decisions, cgroup_mount,
+    Decisions,
+    bind_mounts::{bind, bind_host_tree, bind_of, remount},
+    cgroup_mount,
     draft::Draft,
-    mount_options::{Attributes, Bind, MountOptions, attr, propagation},
+    idmapped::{self, MountMap},
+    mount_options::{Bind, MountOptions, attr},
     namespaces::flags,
-    step::{HostTree, Why},
+    step::Why,
 };
 use crate::host::KernelVersion;
 
 /// The first kernel whose procfs takes the pid namespace as an option (`pidns`).
 const PROC_PIDNS: KernelVersion = KernelVersion(6, 18);
 
-/// `fsconfig(2)` takes strings of at most 255 bytes.
+/// Where an option is longer than `fsconfig(2)` takes (255 bytes), mount(2) is called, which takes a page with them all.
 const MAX_OPTION: usize = 255;
+const MAX_OPTIONS: usize = 4095;
 
 /// A destination as one absolute path without empty and `.` parts. `..` is left to the kernel, which resolves it
 /// beneath the root. A relative one is taken from `/` (config.md, mounts).
@@ -36,11 +40,13 @@ pub(super) struct Entry {
     pub(super) target: String,
     pub(super) source: Option<String>,
     pub(super) options: MountOptions,
+    pub(super) map: MountMap,
 }
 
 impl Entry {
-    fn new(index: usize, mount: &Mount) -> Self {
+    fn new(decisions: &Decisions<'_>, index: usize, mount: &Mount) -> Self {
         Self {
+            map: decisions.mount_maps.of_mount(index),
             at: format!("mounts[{index}]"),
             target: container_path(mount.destination()),
             source: mount.source().as_ref().map(|source| source.to_string_lossy().into_owned()),
@@ -52,12 +58,12 @@ impl Entry {
         Why::config(&self.at)
     }
 
-    fn option(&self, index: usize) -> String {
+    pub(super) fn option(&self, index: usize) -> String {
         format!("{}.options[{index}]", self.at)
     }
 
     /// Propagation that the mount step itself sets, and what must follow.
-    fn propagation(&self) -> (u32, &[u32]) {
+    pub(super) fn propagation(&self) -> (u32, &[u32]) {
         self.options.propagation.split_first().map_or((0, &[]), |(first, rest)| (*first, rest))
     }
 
@@ -66,8 +72,10 @@ impl Entry {
         for &propagation in self.propagation().1 {
             let op = OwnedOp::Remount {
                 target: draft.text(&self.at, &*self.target),
+                options: Vec::new(),
                 set: 0,
                 clear: 0,
+                keep: 0,
                 propagation,
             };
             draft.init(op, self.why());
@@ -79,13 +87,8 @@ fn options(mount: &Mount) -> MountOptions {
     MountOptions::parse(mount.options().as_deref().unwrap_or_default())
 }
 
-fn kind(mount: &Mount) -> &str {
+pub(super) fn kind(mount: &Mount) -> &str {
     mount.typ().as_deref().unwrap_or_default()
-}
-
-/// `bind` and `rbind` decide, whatever the type is; engines also write the type alone.
-fn bind_of(mount: &Mount, options: &MountOptions) -> Option<Bind> {
-    options.bind.or((kind(mount) == "bind" && !options.remount).then_some(Bind::Single))
 }
 
 /// Whether the configuration brings a whole /dev from the host.
@@ -113,7 +116,7 @@ pub(super) fn readonly_at_the_end(mounts: &[Mount]) -> impl Iterator<Item = (Str
 /// All mounts of the configuration, then what the caller adds.
 pub(super) fn mount_all(decisions: &Decisions<'_>, draft: &mut Draft) {
     for (index, mount) in decisions.mounts().iter().enumerate() {
-        let entry = Entry::new(index, mount);
+        let entry = Entry::new(decisions, index, mount);
         // One that covers root.path is the container's root from there on, `root.readonly` included.
         if entry.target == "/" && (index > 0 || entry.options.remount) {
             let message = "is the container's root: only the first mount may lie over root.path, a later one would hide \
@@ -129,29 +132,27 @@ pub(super) fn mount_all(decisions: &Decisions<'_>, draft: &mut Draft) {
             target: container_path(target),
             source: Some(source.to_string_lossy().into_owned()),
             options: MountOptions::parse(&["bind", "ro", "nosuid", "nodev"]),
+            map: MountMap::NONE,
         };
         bind(decisions, &entry, Bind::Single, draft);
         if let Some(step) = draft.init.last_mut() {
             step.why = Why::Option("NOTIFY_SOCKET");
         }
     }
+    idmapped::close_namespaces(decisions, draft);
 }
 
 fn mount_one(decisions: &Decisions<'_>, entry: Entry, mount: &Mount, draft: &mut Draft) {
-    for &(index, word) in &entry.options.unsupported {
-        draft.problem(
-            entry.option(index),
-            format!("{word}: id-mapped mounts are not supported by this version"),
-        );
-    }
-    if mount.uid_mappings().is_some() || mount.gid_mappings().is_some() {
-        draft.problem(
-            &entry.at,
-            "uidMappings and gidMappings: id-mapped mounts are not supported by this version",
-        );
+    let is_mapped = entry.map != MountMap::NONE;
+    if is_mapped
+        && (entry.options.remount
+            || matches!(kind(mount), "cgroup" | "cgroup2") && entry.options.bind.is_none())
+    {
+        return draft
+            .problem(&entry.at, "an id map is for a bind mount or a new file system other than cgroup");
     }
     if entry.options.remount {
-        return remount(&entry, draft);
+        return remount(&entry, entry.options.bind.is_some(), draft);
     }
     if let Some(how) = bind_of(mount, &entry.options) {
         if entry.options.bind.is_none() {
@@ -239,6 +240,7 @@ pub(super) fn new_mount(
         check_word(decisions, entry, (*index, word), draft);
         parameters.push(draft.text(&entry.option(*index), word.as_str()));
     }
+    check_length(entry, &parameters, draft);
     let source = entry.source.as_deref().filter(|source| !source.is_empty()).unwrap_or("none");
     let op = OwnedOp::NewMount {
         fs_type: draft.text(&entry.at, kind),
@@ -252,6 +254,7 @@ pub(super) fn new_mount(
         is_devpts: kind == "devpts" && entry.target == "/dev/pts",
         copy_up: options.tmpcopyup && is_tmpfs,
         inherit_mode: is_tmpfs && !words.iter().any(|(_, word)| word.starts_with("mode=")),
+        idmap: entry.map.slot,
     };
     draft.init(op, entry.why());
     entry.more_propagation(draft);
@@ -259,7 +262,7 @@ pub(super) fn new_mount(
 
 /// Words of the file system, one parameter each: `fsconfig(2)` wants them apart, without the quotes that keep commas
 /// together in the string of mount(2). overlay alone knows an escaped comma.
-fn data_words(kind: &str, entry: &Entry) -> Vec<(usize, String)> {
+pub(super) fn data_words(kind: &str, entry: &Entry) -> Vec<(usize, String)> {
     let mut words = Vec::new();
     for (index, word) in &entry.options.data {
         let (mut current, mut quoted, mut escaped) = (String::new(), false, false);
@@ -281,14 +284,27 @@ fn data_words(kind: &str, entry: &Entry) -> Vec<(usize, String)> {
     words
 }
 
-/// What is known to fail: strings that the kernel does not take, and owners that do not exist in the user namespace.
+/// Long options go through mount(2): together a page, and for a mount that is not prepared before it is attached.
+fn check_length(entry: &Entry, parameters: &[CString], draft: &mut Draft) {
+    if parameters.iter().all(|parameter| parameter.count_bytes() <= MAX_OPTION) {
+        return;
+    }
+    let at = format!("{}.options", entry.at);
+    let total: usize = parameters.iter().map(|parameter| parameter.count_bytes() + 1).sum();
+    if total > MAX_OPTIONS + 1 {
+        draft.problem(&at, format!("are {} bytes long, at most {MAX_OPTIONS} can be passed", total - 1));
+    }
+    if entry.options.tmpcopyup || entry.map != MountMap::NONE || entry.target == "/" {
+        let message = format!(
+            "one of more than {MAX_OPTION} bytes excludes tmpcopyup, an id map of the mount, and a mount over the root"
+        );
+        draft.problem(at, message);
+    }
+}
+
+/// Owners that do not exist in the user namespace are known to fail.
 fn check_word(decisions: &Decisions<'_>, entry: &Entry, (index, word): (usize, &str), draft: &mut Draft) {
     let (key, value) = word.split_once('=').unwrap_or((word, ""));
-    if key.len() > MAX_OPTION || value.len() > MAX_OPTION {
-        let message =
-            format!("{key}: a value of {} bytes is not supported, at most {MAX_OPTION}", value.len());
-        return draft.problem(entry.option(index), message);
-    }
     let Ok(id) = value.parse() else { return };
     let (exists, maps) = match key {
         "uid" => (decisions.users.maps_uid(id), decisions.users.uids_are_in()),
@@ -303,104 +319,12 @@ fn check_word(decisions: &Decisions<'_>, entry: &Entry, (index, word): (usize, &
     }
 }
 
-/// A bind mount of the source on the host. Relative to the bundle (config.md, mounts).
-fn bind(decisions: &Decisions<'_>, entry: &Entry, how: Bind, draft: &mut Draft) {
-    for (index, word) in &entry.options.data {
-        let message = format!("{word:?} is no mount option, and a bind mount has no file system to take it");
-        draft.problem(entry.option(*index), message);
-    }
-    if entry.options.tmpcopyup {
-        draft.problem(
-            format!("{}.options", entry.at),
-            "tmpcopyup works with tmpfs only, not with a bind mount",
-        );
-    }
-    let Some(source) = entry.source.as_deref().filter(|source| !source.is_empty()) else {
-        return draft.problem(format!("{}.source", entry.at), "is missing, and a bind mount needs it");
-    };
-    let source = decisions.bundle.dir().join(source);
-    bind_tree(decisions, entry, (&source, how), entry.options.recursive, draft);
-}
-
-/// A tree of the host in place of a file system that the container's user namespace may not mount.
-fn bind_host_tree(
-    decisions: &Decisions<'_>,
-    entry: &Entry,
-    source: &str,
-    set_recursive: u64,
-    draft: &mut Draft,
-) {
-    let mut recursive = entry.options.recursive;
-    recursive.set |= set_recursive;
-    bind_tree(decisions, entry, (Path::new(source), Bind::Recursive), recursive, draft);
-}
-
-pub(super) fn bind_tree(
-    decisions: &Decisions<'_>,
-    entry: &Entry,
-    (source, how): (&Path, Bind),
-    recursive: Attributes,
-    draft: &mut Draft,
-) {
-    let is_recursive = how == Bind::Recursive;
-    let from_host = decisions.host_opens_trees();
-    let Attributes { set, clear } = entry.options.attributes;
-    let op = OwnedOp::BindMount {
-        source: draft.path(&format!("{}.source", entry.at), source),
-        target: draft.text(&entry.at, &*entry.target),
-        recursive: is_recursive,
-        from_host,
-        set,
-        clear,
-        set_recursive: recursive.set,
-        clear_recursive: recursive.clear,
-        propagation: entry.propagation().0,
-    };
-    let tree = from_host.then(|| HostTree { path: source.to_owned(), recursive: is_recursive });
-    draft.init_with_tree(op, entry.why(), tree);
-    entry.more_propagation(draft);
-}
-
-/// `remount`: attributes and propagation of what is mounted there.
-fn remount(entry: &Entry, draft: &mut Draft) {
-    for (index, word) in &entry.options.data {
-        draft.problem(entry.option(*index), format!("{word:?}: remount changes flags only in this version"));
-    }
-    if !entry.options.recursive.is_empty() {
-        draft.problem(
-            format!("{}.options", entry.at),
-            "remount together with recursive options is not supported",
-        );
-    }
-    let Attributes { set, clear } = entry.options.attributes;
-    let (propagation, _) = entry.propagation();
-    let target = draft.text(&entry.at, &*entry.target);
-    draft.init(OwnedOp::Remount { target, set, clear, propagation }, entry.why());
-    entry.more_propagation(draft);
-}
-
-/// `MS_REC` and one kind, as words.
-pub(super) fn propagation_name(flags: u32) -> &'static str {
-    let is_recursive = flags & propagation::REC != 0;
-    match (flags & !propagation::REC, is_recursive) {
-        (propagation::SHARED, false) => "shared",
-        (propagation::SHARED, true) => "rshared",
-        (propagation::SLAVE, false) => "slave",
-        (propagation::SLAVE, true) => "rslave",
-        (propagation::PRIVATE, false) => "private",
-        (propagation::PRIVATE, true) => "rprivate",
-        (propagation::UNBINDABLE, false) => "unbindable",
-        (propagation::UNBINDABLE, true) => "runbindable",
-        _ => "unchanged",
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::path::Path;
 
-    use super::{Entry, container_path, data_words, propagation_name};
-    use crate::plan::mount_options::{MountOptions, propagation_flags};
+    use super::{Entry, MountMap, container_path, data_words};
+    use crate::plan::mount_options::MountOptions;
 
     #[test]
     fn destinations_are_taken_from_the_root() {
@@ -427,19 +351,15 @@ mod tests {
             ("9p", "trans=a\\,b", &["trans=a\\", "b"]),
         ] {
             let options = MountOptions::parse(&[word]);
-            let entry = Entry { at: String::new(), target: String::new(), source: None, options };
+            let entry = Entry {
+                at: String::new(),
+                target: String::new(),
+                source: None,
+                options,
+                map: MountMap::NONE,
+            };
             let words: Vec<String> = data_words(kind, &entry).into_iter().map(|(_, word)| word).collect();
             assert_eq!(words, expected, "{kind} {word}");
         }
-    }
-
-    #[test]
-    fn propagation_is_told_as_it_was_written() {
-        for word in
-            ["shared", "rshared", "slave", "rslave", "private", "rprivate", "unbindable", "runbindable"]
-        {
-            assert_eq!(propagation_flags(word).map(propagation_name), Some(word));
-        }
-        assert_eq!(propagation_name(0), "unchanged");
     }
 }

@@ -3,7 +3,7 @@
 
 use orlop_init::wire::OwnedOp;
 
-use super::{Decisions, draft::Draft, mount_options::attr, mounts, step::Why};
+use super::{Decisions, bind_mounts, draft::Draft, mount_options::attr, mounts, step::Why};
 
 fn masked<'a>(decisions: &Decisions<'a>) -> &'a [String] {
     decisions.linux().and_then(|linux| linux.masked_paths().as_deref()).unwrap_or_default()
@@ -20,9 +20,7 @@ pub(super) fn open_mask(decisions: &Decisions<'_>, draft: &mut Draft) {
 /// Read-only paths before masks: a bind of `/proc/sys` made after a mask below it would carry the mask along twice.
 pub(super) fn close_paths(decisions: &Decisions<'_>, draft: &mut Draft) {
     for (at, target) in mounts::readonly_at_the_end(decisions.mounts()) {
-        let op =
-            OwnedOp::Remount { target: draft.text(&at, target), set: attr::RDONLY, clear: 0, propagation: 0 };
-        draft.init(op, Why::config(format!("{at}.options")));
+        bind_mounts::set_flags(&at, &target, attr::RDONLY, draft);
     }
     let readonly = decisions.linux().and_then(|linux| linux.readonly_paths().as_deref()).unwrap_or_default();
     for (index, path) in readonly.iter().enumerate() {

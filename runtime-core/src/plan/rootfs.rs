@@ -6,7 +6,7 @@ use super::{
     Decisions,
     draft::Draft,
     mount_options::{propagation, propagation_flags},
-    step::{HostTree, Why},
+    step::Why,
 };
 
 /// Before anything is mounted: nothing of the container may reach the host, and unmounts on the host pass in.
@@ -36,8 +36,7 @@ pub(super) fn attach(decisions: &Decisions<'_>, draft: &mut Draft) {
     draft.init(OwnedOp::RootPropagation { flags: kind | propagation::REC }, why);
     let path = draft.path("root.path", &decisions.facts.rootfs);
     let from_host = decisions.host_opens_trees();
-    let tree = from_host.then(|| HostTree { path: decisions.facts.rootfs.clone(), recursive: true });
-    draft.init_with_tree(OwnedOp::AttachRootfs { path, from_host }, Why::config("root.path"), tree);
+    draft.init(OwnedOp::AttachRootfs { path, from_host }, Why::config("root.path"));
 }
 
 /// The change of root, the propagation asked for.

@@ -23,6 +23,7 @@ pub(super) fn launch(decisions: &Decisions<'_>, draft: &mut Draft) {
         let op = HostOp::OpenNamespace { slot: join.slot, path: join.path.clone(), kind: join.kind };
         draft.host(When::BeforeLaunch, op, Why::config(format!("linux.namespaces[{}].path", join.index)));
     }
+    super::idmapped::make_namespaces(decisions, draft);
     if decisions.slots.start != Slot::NONE {
         let op = HostOp::MakeStartFifos { start: decisions.slots.start, answer: decisions.slots.answer };
         draft.host(When::BeforeLaunch, op, Why::Always("start comes from another command"));

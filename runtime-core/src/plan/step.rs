@@ -40,15 +40,6 @@ pub enum Need {
     BestEffort,
 }
 
-/// A detached tree that the host opens when init asks for it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HostTree {
-    /// Where it is.
-    pub path: PathBuf,
-    /// With what is mounted below.
-    pub recursive: bool,
-}
-
 /// A step of launcher or init.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InitStep {
@@ -56,15 +47,6 @@ pub struct InitStep {
     pub op: OwnedOp,
     /// Who asked.
     pub why: Why,
-    /// The tree the host sends for this step.
-    pub tree: Option<HostTree>,
-}
-
-impl InitStep {
-    /// A step without a tree.
-    pub fn new(op: OwnedOp, why: Why) -> Self {
-        Self { op, why, tree: None }
-    }
 }
 
 /// When the host performs a step.
@@ -105,6 +87,15 @@ pub enum HostOp {
         path: PathBuf,
         /// Its `CLONE_NEW*` flag.
         kind: u32,
+    },
+    /// Makes a user namespace with these maps for the id map of mounts; nobody is left in it.
+    MakeUserNamespace {
+        /// Where the fd goes.
+        slot: Slot,
+        /// Lines of uid_map.
+        uids: Vec<IdMap>,
+        /// Lines of gid_map.
+        gids: Vec<IdMap>,
     },
     /// Opens the cgroup directory into a slot, for `CLONE_INTO_CGROUP`.
     OpenCgroup {

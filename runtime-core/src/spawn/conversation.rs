@@ -48,6 +48,9 @@ pub(crate) struct Failure {
     pub(crate) output: Vec<u8>,
 }
 
+/// Why a tree could not be opened: errno and the part that failed.
+pub(crate) type TreeFailure = (i32, Detail);
+
 /// What ends a wait.
 #[derive(Debug)]
 pub(crate) enum Event {
@@ -55,6 +58,8 @@ pub(crate) enum Event {
     Reached { step: u32, barrier: u32 },
     /// Init wants the tree of this step.
     WantTree { step: u32 },
+    /// The tree that a helper opened, or why not.
+    Tree(Result<OwnedFd, TreeFailure>),
     /// The console's master.
     Console(OwnedFd),
     /// An rtnetlink socket of the container's network namespace.
@@ -134,10 +139,15 @@ impl Conversation {
         self.send(Message { value: barrier as u32, ..Message::new(Kind::Proceed) }, None)
     }
 
+    /// Tells a helper whether its next step is to be done.
+    pub(crate) fn choose(&self, is_wanted: bool) -> Result<()> {
+        self.send(Message { value: is_wanted.into(), ..Message::new(Kind::Proceed) }, None)
+    }
+
     /// Sends the tree of a step, or why there is none.
-    pub(crate) fn send_tree(&self, step: u32, tree: Result<OwnedFd, Errno>) -> Result<()> {
-        let errno = tree.as_ref().err().map_or(0, |errno| errno.raw_os_error());
-        let message = Message { step, errno, ..Message::new(Kind::Tree) };
+    pub(crate) fn send_tree(&self, step: u32, tree: Result<OwnedFd, TreeFailure>) -> Result<()> {
+        let (errno, detail) = tree.as_ref().err().map_or((0, Detail::NONE), |&failure| failure);
+        let message = Message { step, errno, detail, ..Message::new(Kind::Tree) };
         self.send(message, tree.ok().as_ref().map(AsFd::as_fd))
     }
 
@@ -241,7 +251,8 @@ impl Conversation {
                 output: std::mem::take(&mut self.output),
             })),
             Kind::Executing => Some(Event::Executing),
-            Kind::Proceed | Kind::Tree => {
+            Kind::Tree => Some(Event::Tree(fd.ok_or((message.errno, message.detail)))),
+            Kind::Proceed => {
                 return Err(Error::new(ErrorKind::Kernel, "init sent a message that only the host sends"));
             }
         })

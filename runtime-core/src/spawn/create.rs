@@ -6,13 +6,15 @@ use std::{
 };
 
 use orlop_init::wire::{OwnedOp, Slot, message::Barrier};
-use rustix::{io::Errno, mount::OpenTreeFlags};
+use rustix::io::Errno;
 
 use super::{
     Conversation, Event, Exec, Failure, HookCall, KILL_WAIT, Launcher, Process, attributes,
     id_maps::{MapCaller, MapKind, Target, write_at},
     net_devices::NetDevices,
     run_hooks, run_poststop,
+    trees::{Setting, Trees},
+    user_namespace::make_user_namespace,
 };
 use crate::{
     Deadline, Error, ErrorKind, Result, Status, Stdio,
@@ -56,6 +58,8 @@ pub(crate) struct Made {
     net_devices: Option<NetDevices>,
     /// Of the filter, until the agent has it.
     pub(super) listener: Option<OwnedFd>,
+    /// Opens trees that init may not.
+    trees: Trees,
     /// Hooks may have set things up outside: `poststop` hooks must run.
     hooks_began: bool,
 }
@@ -167,7 +171,7 @@ impl Creation<'_> {
                 }
                 // The program was executed, which closed the last end.
                 Event::Gone if is_executing => return Ok(Try::Ready),
-                Event::Executing | Event::RouteSocket(_) => {
+                Event::Executing | Event::RouteSocket(_) | Event::Tree(_) => {
                     return Err(Error::new(ErrorKind::Kernel, "init went on before it was started"));
                 }
                 Event::Gone => match self.end_of_init() {
@@ -224,7 +228,7 @@ impl Creation<'_> {
             .collect::<Option<_>>()
             .ok_or_else(|| Error::new(ErrorKind::Kernel, "a slot of the plan was not filled"))?;
         let ops = self.plan.init.iter().map(|step| &step.op);
-        self.launcher.launch(ops, self.stdio, &slots, self.plan.eager_trees())
+        self.launcher.launch(ops, self.stdio, &slots)
     }
 
     fn born_in(&self) -> bool {
@@ -264,8 +268,9 @@ impl Creation<'_> {
         self.record_speaker()?;
         self.run_steps(When::At(barrier))?;
         self.conversation()?.proceed(barrier)?;
-        if barrier == Barrier::Placed {
-            self.send_eager_trees()?;
+        if barrier != Barrier::Placed {
+            // All mounts are made.
+            self.made.trees = Trees::default();
         }
         Ok(barrier == Barrier::Ready)
     }
@@ -316,6 +321,10 @@ impl Creation<'_> {
                     Error::new(ErrorKind::Unsupported, "no process can be born in a cgroup of this layout")
                 })?;
                 self.fill(*slot, dir)
+            }
+            HostOp::MakeUserNamespace { slot, uids, gids } => {
+                let namespace = make_user_namespace(self.launcher, uids, gids, self.deadline)?;
+                self.fill(*slot, namespace)
             }
             HostOp::MakeStartFifos { start, answer } => {
                 let Purpose::Create(entry) = self.purpose else { return Ok(()) };
@@ -423,28 +432,23 @@ impl Creation<'_> {
         self.made.net_devices.insert(devices).move_in(name, name_inside)
     }
 
-    /// While init makes its first mounts, so that it waits for none of them.
-    fn send_eager_trees(&mut self) -> Result<()> {
-        let steps = self.plan.init.iter().zip(0..).filter(|(step, _)| step.tree.is_some()).map(|(_, at)| at);
-        let first: Vec<u32> = steps.take(self.plan.eager_trees() as usize).collect();
-        first.into_iter().try_for_each(|step| self.send_tree(step))
-    }
-
     fn send_tree(&mut self, step: u32) -> Result<()> {
-        let tree = self.plan.init.get(step as usize).and_then(|step| step.tree.clone());
-        let Some(tree) = tree else {
-            return Err(Error::new(ErrorKind::Kernel, "init wants a tree that the plan does not have"));
+        let mut trees = std::mem::take(&mut self.made.trees);
+        let process = self.open_proc()?;
+        let setting = Setting {
+            launcher: self.launcher,
+            plan: &self.plan,
+            slots: &self.made.slots,
+            deadline: self.deadline,
         };
-        let mut flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
-        if tree.recursive {
-            flags |= OpenTreeFlags::AT_RECURSIVE;
-        }
-        let opened = rustix::mount::open_tree(rustix::fs::CWD, &tree.path, flags);
-        self.conversation()?.send_tree(step, opened)
+        let tree = trees.open(step, &setting, process)?;
+        self.made.trees = trees;
+        self.conversation()?.send_tree(step, tree)
     }
 
     /// Takes everything back; failures of that are attached to the first one.
     fn undo(&mut self, error: &mut Error) {
+        self.made.trees = Trees::default();
         let entry = match self.purpose {
             Purpose::Create(entry) => entry,
             Purpose::Exec(exec) => return exec.undo(&mut self.made),

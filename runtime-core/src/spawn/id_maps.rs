@@ -136,7 +136,7 @@ fn missing(kind: MapKind) -> Error {
     ))
 }
 
-fn lines(maps: &[IdMap]) -> String {
+pub(super) fn lines(maps: &[IdMap]) -> String {
     maps.iter().fold(String::new(), |mut lines, map| {
         // Writing to a String cannot fail.
         let _ok = writeln!(lines, "{} {} {}", map.container_id, map.host_id, map.size);

@@ -65,16 +65,14 @@ pub(super) fn open_null() -> Result<OwnedFd> {
 }
 
 impl Launcher {
-    /// Executes the program, which walks `ops`. `slots` are the fds that the ops name; the first `eager_trees` trees will
-    /// be sent unasked.
+    /// Executes the program, which walks `ops`. `slots` are the fds that the ops name.
     pub(crate) fn launch<'a>(
         &self,
         ops: impl ExactSizeIterator<Item = &'a OwnedOp>,
         stdio: &Stdio,
         slots: &[BorrowedFd<'_>],
-        eager_trees: u32,
     ) -> Result<(Launched, Channel)> {
-        let plan = sealed_memfd(c"orlop-plan", &encode_plan(ops, slots.len(), eager_trees), false)
+        let plan = sealed_memfd(c"orlop-plan", &encode_plan(ops, slots.len()), false)
             .map_err(|errno| Error::from_errno("cannot make the plan's memfd", errno.raw_os_error()))?;
         let (channel, other) = Channel::pair()
             .map_err(|errno| Error::from_errno("cannot make the channel to init", errno.raw_os_error()))?;

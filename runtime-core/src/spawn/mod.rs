@@ -14,6 +14,8 @@ mod listener;
 mod new_process;
 mod program;
 mod subids;
+mod trees;
+mod user_namespace;
 
 use std::time::Duration;
 

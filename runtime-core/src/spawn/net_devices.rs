@@ -153,7 +153,7 @@ fn socket_of(launcher: &Launcher, namespace: &OwnedFd, deadline: Deadline<'_>) -
         OwnedOp::RouteSocket {},
         OwnedOp::Barrier { barrier: Barrier::Placed as u32 },
     ];
-    let (launched, channel) = launcher.launch(ops.iter(), &Stdio::inherit(), &[namespace.as_fd()], 0)?;
+    let (launched, channel) = launcher.launch(ops.iter(), &Stdio::inherit(), &[namespace.as_fd()])?;
     let mut conversation = Conversation::new(launched, channel, 0);
     let event = conversation.next(deadline);
     conversation.kill();

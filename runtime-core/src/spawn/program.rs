@@ -165,7 +165,7 @@ impl Running {
         let [stdout, stderr] = program.outputs.map(Output::open);
         let ((our_stdout, stdout), (our_stderr, stderr)) = (stdout?, stderr?);
         let ops = program.ops()?;
-        let (launched, channel) = launcher.launch(ops.iter(), &Stdio::fds(stdin, stdout, stderr), &[], 0)?;
+        let (launched, channel) = launcher.launch(ops.iter(), &Stdio::fds(stdin, stdout, stderr), &[])?;
         let mut conversation = Conversation::new(launched, channel, 0);
         let event = conversation.await_exec(limit);
         match event {

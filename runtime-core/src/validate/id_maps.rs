@@ -37,7 +37,7 @@ pub(super) fn check(bundle: &Bundle) -> Vec<Problem> {
     problems
 }
 
-fn check_map(at: &str, maps: &[LinuxIdMapping]) -> Vec<Problem> {
+pub(super) fn check_map(at: &str, maps: &[LinuxIdMapping]) -> Vec<Problem> {
     let mut problems = Vec::new();
     if maps.len() > MAX_LINES {
         problems.push(Problem::new(at, format!("has {} mappings, Linux takes {MAX_LINES}", maps.len())));

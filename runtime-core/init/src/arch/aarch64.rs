@@ -125,6 +125,7 @@ pub mod nr {
     pub const FCNTL: usize = 25;
     pub const FSCONFIG: usize = 431;
     pub const FSMOUNT: usize = 432;
+    pub const FSPICK: usize = 433;
     pub const FSOPEN: usize = 430;
     pub const FSTATFS: usize = 44;
     pub const GETCWD: usize = 17;

@@ -105,6 +105,7 @@ pub mod nr {
     pub const FCNTL: usize = 72;
     pub const FSCONFIG: usize = 431;
     pub const FSMOUNT: usize = 432;
+    pub const FSPICK: usize = 433;
     pub const FSOPEN: usize = 430;
     pub const FSTATFS: usize = 138;
     pub const GETCWD: usize = 79;

@@ -2,14 +2,14 @@
 
 use super::{
     At, Failure, Init, mount as mounts,
+    mount::Change,
+    node,
     path::{self, Last, Missing},
+    tree::{self, Source},
 };
 use crate::{
-    sys::{
-        file::{self, AT_FDCWD},
-        mount,
-    },
-    wire::{Malformed, Op, message::Detail},
+    sys::file::{self, S_IFLNK},
+    wire::{Malformed, Op, links, message::Detail},
 };
 
 /// The step *BindMount*.
@@ -19,8 +19,12 @@ pub(super) fn mount_bind(init: &mut Init, op: &Op<'static>) -> Result<(), Failur
         target,
         recursive,
         from_host,
+        links: follow,
+        idmap,
+        idmap_recursive,
         set,
         clear,
+        keep,
         set_recursive,
         clear_recursive,
         propagation,
@@ -29,16 +33,21 @@ pub(super) fn mount_bind(init: &mut Init, op: &Op<'static>) -> Result<(), Failur
         return Err(Malformed.into());
     };
     let root = init.root()?;
-    let tree = if from_host {
-        init.conversation.want_tree()?
-    } else {
-        mount::clone_tree(AT_FDCWD, source, recursive).at(Detail::SOURCE)?
+    let source = Source { path: source, recursive, links: follow, idmap, idmap_recursive };
+    let tree = tree::open_or_ask(init, &source, from_host)?;
+    let status = file::fstat(tree.raw()).at(Detail::SOURCE)?;
+    if follow & links::COPY != 0 && status.kind() == S_IFLNK {
+        return node::copy_symlink(root, tree.raw(), target);
+    }
+    let (last, missing) = match status.is_dir() {
+        _ if follow & links::TARGET != 0 => (Last::Itself, Missing::Fails),
+        true => (Last::Followed, Missing::Directory),
+        false => (Last::Followed, Missing::File),
     };
-    let missing =
-        if file::fstat(tree.raw()).at(Detail::SOURCE)?.is_dir() { Missing::Directory } else { Missing::File };
-    let target_fd = path::resolve(root, target, Last::Followed, missing).at(Detail::TARGET)?;
-    let (top, all) = (mounts::attributes(set, clear), mounts::attributes(set_recursive, clear_recursive));
-    mounts::attach_with(tree.raw(), target_fd.raw(), top, all)?;
+    let place = path::resolve(root, target, last, missing).at(Detail::TARGET)?;
+    let top = Change { set, clear, keep };
+    let all = Change { set: set_recursive, clear: clear_recursive, keep: 0 };
+    mounts::attach_with(tree.raw(), place.raw(), top, all)?;
     // After the attaching, which makes it shared where the place is.
     mounts::set_mount_propagation(tree.raw(), u64::from(propagation)).at(Detail::PROPAGATION)?;
     if target.to_bytes().iter().all(|&byte| byte == b'/') {

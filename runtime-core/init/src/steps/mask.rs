@@ -7,6 +7,7 @@ use core::ffi::CStr;
 
 use super::{
     At, Failure, mount as mounts,
+    mount::Change,
     path::{self, Last, Missing},
 };
 use crate::{
@@ -90,7 +91,8 @@ pub(super) fn make_readonly(root: RawFd, path: &CStr) -> Result<(), Failure> {
     match mount::mount_setattr(tree.raw(), true, readonly) {
         // Before 5.12 only the top can be made so, as other runtimes do.
         Err(errno) if errno.is_absent() => {
-            mounts::attach_with(tree.raw(), target.raw(), readonly, Attributes::default())
+            let readonly = Change { set: MOUNT_ATTR_RDONLY, ..Change::default() };
+            mounts::attach_with(tree.raw(), target.raw(), readonly, Change::default())
         }
         answer => {
             answer.at(Detail::ATTRIBUTES)?;

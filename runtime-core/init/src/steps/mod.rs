@@ -20,6 +20,7 @@ mod path;
 mod process;
 mod root;
 mod sysctl;
+mod tree;
 mod wait;
 
 use crate::{
@@ -183,8 +184,17 @@ pub(crate) fn perform(init: &mut Init, op: Op<'static>, rest: &PlanReader<'stati
         Op::AttachRootfs { path, from_host } => root::attach(init, path, from_host),
         Op::NewMount { .. } => mount::mount_new(init, &op),
         Op::BindMount { .. } => bind::mount_bind(init, &op),
-        Op::Remount { target, set, clear, propagation } => {
-            mount::remount(init.root()?, target, mount::Change { set, clear, propagation })
+        Op::Remount { target, options, set, clear, keep, propagation } => {
+            let flags = mount::Change { set, clear, keep };
+            mount::remount(init.root()?, target, &options, flags, propagation)
+        }
+        Op::CloseSlot { slot } => {
+            crate::sys::close(init.required_slot(slot)?);
+            Ok(())
+        }
+        Op::EnterRoot { root } => tree::enter_root(init.required_slot(root)?),
+        Op::SendTree { source: path, recursive, links, idmap, idmap_recursive } => {
+            tree::send_tree(init, &tree::Source { path, recursive, links, idmap, idmap_recursive })
         }
         Op::Symlink { points_to, path } => node::make_symlink(init.root()?, points_to, path),
         Op::Remove { path } => node::remove(init.root()?, path),

@@ -15,46 +15,58 @@ use crate::{
     wire::{Malformed, Op, codec::List, message::Detail},
 };
 
-/// What is changed of a mount.
+/// What is changed of a mount, as `MOUNT_ATTR_*`.
+#[derive(Clone, Copy, Default)]
 pub(super) struct Change {
     pub(super) set: u64,
     pub(super) clear: u64,
-    /// `MS_SHARED` and its like, with `MS_REC`; 0: none.
-    pub(super) propagation: u32,
+    /// Bits of `clear` that stay where they are locked.
+    pub(super) keep: u64,
 }
 
-/// `MOUNT_ATTR_*` to set and clear, as the kernel wants them: the access time modes are one field, cleared as one.
-pub(super) const fn attributes(set: u64, clear: u64) -> Attributes {
-    let atime = if (set | clear) & MOUNT_ATTR_ATIME == 0 { 0 } else { MOUNT_ATTR_ATIME };
-    Attributes { set, clear: clear | atime, propagation: 0, user_namespace: 0 }
+impl Change {
+    fn is_nothing(self) -> bool {
+        (self.set, self.clear) == (0, 0)
+    }
+
+    /// As the kernel wants it: the access time modes are one field, cleared as one.
+    const fn attributes(self) -> Attributes {
+        let atime = if (self.set | self.clear) & MOUNT_ATTR_ATIME == 0 { 0 } else { MOUNT_ATTR_ATIME };
+        Attributes { set: self.set, clear: self.clear | atime, propagation: 0, user_namespace: 0 }
+    }
+
+    /// Does it by `act`; where the kernel has locked what is to be cleared, again without what may stay.
+    fn apply(self, act: impl Fn(Attributes) -> Result<(), Errno>) -> Result<(), Errno> {
+        match act(self.attributes()) {
+            Err(Errno::EPERM) if self.keep != 0 => {
+                act(Self { clear: self.clear & !self.keep, ..self }.attributes())
+            }
+            answer => answer,
+        }
+    }
 }
 
-/// Sets attributes of an attached mount; nothing to change is no call.
-pub(super) fn set_attributes(mount: RawFd, attributes: Attributes) -> Result<(), Errno> {
-    if (attributes.set, attributes.clear) == (0, 0) {
+/// Changes an attached mount; nothing to change is no call.
+pub(super) fn change(mount: RawFd, change: Change) -> Result<(), Errno> {
+    if change.is_nothing() {
         return Ok(());
     }
-    match mount::mount_setattr(mount, false, attributes) {
+    change.apply(|attributes| match mount::mount_setattr(mount, false, attributes) {
         Err(errno) if errno.is_absent() => legacy::remount(mount, attributes),
         answer => answer,
-    }
+    })
 }
 
-/// Attaches a tree with attributes for its top and for all of it, set before, so that there is no moment at which it
-/// is attached without them. Where only mount(2) is there, which changes nothing detached, they follow at once.
-pub(super) fn attach_with(
-    tree: RawFd,
-    target: RawFd,
-    top: Attributes,
-    all: Attributes,
-) -> Result<(), Failure> {
-    let changes =
-        [(all, true), (top, false)].into_iter().filter(|(change, _)| (change.set, change.clear) != (0, 0));
-    for (change, recursive) in changes {
-        match mount::mount_setattr(tree, recursive, change) {
-            Err(errno) if errno.is_absent() && (all.set, all.clear) == (0, 0) => {
+/// Attaches a tree with attributes for its top and then for all of it, set before, so that there is no moment at which
+/// it is attached without them. Where only mount(2) is there, which changes nothing detached, they follow at once.
+pub(super) fn attach_with(tree: RawFd, target: RawFd, top: Change, all: Change) -> Result<(), Failure> {
+    for (change, recursive) in
+        [(top, false), (all, true)].into_iter().filter(|(change, _)| !change.is_nothing())
+    {
+        match change.apply(|attributes| mount::mount_setattr(tree, recursive, attributes)) {
+            Err(errno) if errno.is_absent() && all.is_nothing() => {
                 attach(tree, target).at(Detail::ATTACH)?;
-                return legacy::remount(tree, change).at(Detail::ATTRIBUTES);
+                return change.apply(|attributes| legacy::remount(tree, attributes)).at(Detail::ATTRIBUTES);
             }
             answer => answer.at(Detail::ATTRIBUTES)?,
         }
@@ -100,6 +112,7 @@ pub(super) fn mount_new(init: &mut Init, op: &Op<'static>) -> Result<(), Failure
         is_devpts,
         copy_up,
         inherit_mode,
+        idmap,
     } = *op
     else {
         return Err(Malformed.into());
@@ -126,6 +139,9 @@ pub(super) fn mount_new(init: &mut Init, op: &Op<'static>) -> Result<(), Failure
     }
     mount::fsconfig(context.raw(), Parameter::Create).at(Detail::SUPERBLOCK)?;
     let mounted = mount::fsmount(context.raw(), attributes).at(Detail::ATTRIBUTES)?;
+    if let Some(namespace) = init.slot(idmap)? {
+        super::tree::set_idmap(mounted.raw(), namespace, false)?;
+    }
     if copy_up && place.existed {
         super::copy::copy_directory(place.target.raw(), mounted.raw()).at(Detail::WRITE)?;
     }
@@ -223,22 +239,54 @@ fn set_option(context: RawFd, option: &'static CStr) -> Result<(), Errno> {
 }
 
 /// The step *Remount*.
-pub(super) fn remount(root: RawFd, target: &CStr, change: Change) -> Result<(), Failure> {
+pub(super) fn remount(
+    root: RawFd,
+    target: &CStr,
+    options: &List<'static, &'static CStr>,
+    flags: Change,
+    propagation: u32,
+) -> Result<(), Failure> {
     let mount = path::resolve(root, target, Last::Followed, Missing::Fails).at(Detail::TARGET)?;
-    set_attributes(mount.raw(), attributes(change.set, change.clear)).at(Detail::ATTRIBUTES)?;
-    set_mount_propagation(mount.raw(), u64::from(change.propagation)).at(Detail::PROPAGATION)
+    if !options.is_empty() {
+        let context = mount::fspick(mount.raw()).at(Detail::SUPERBLOCK)?;
+        for (index, option) in options.iter().enumerate() {
+            set_option(context.raw(), option).at(Detail::OPTION.with(index as u32))?;
+        }
+        mount::fsconfig(context.raw(), Parameter::Reconfigure).at(Detail::SUPERBLOCK)?;
+    }
+    change(mount.raw(), flags).at(Detail::ATTRIBUTES)?;
+    set_mount_propagation(mount.raw(), u64::from(propagation)).at(Detail::PROPAGATION)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::{cell::RefCell, vec::Vec};
 
     #[test]
     fn access_time_modes_are_cleared_as_one() {
         for (set, clear, expected) in
             [(0x1, 0x2, 0x2), (0x10, 0, 0x70), (0x20, 0x1, 0x71), (0, 0x70, 0x70), (0x80, 0, 0)]
         {
-            assert_eq!(attributes(set, clear).clear, expected, "set {set:#x} clear {clear:#x}");
+            let attributes = Change { set, clear, keep: 0 }.attributes();
+            assert_eq!(attributes.clear, expected, "set {set:#x} clear {clear:#x}");
+        }
+    }
+
+    #[test]
+    fn what_may_stay_is_left_where_it_is_locked() {
+        for (locked, keep, tried, answer) in [
+            (0x0, 0x6, &[0xe][..], Ok(())),
+            (0x2, 0x6, &[0xe, 0x8], Ok(())),
+            (0x8, 0x6, &[0xe, 0x8], Err(Errno::EPERM)),
+            (0x2, 0x0, &[0xe], Err(Errno::EPERM)),
+        ] {
+            let seen = RefCell::new(Vec::new());
+            let done = Change { set: 1, clear: 0xe, keep }.apply(|attributes| {
+                seen.borrow_mut().push(attributes.clear);
+                if attributes.clear & locked == 0 { Ok(()) } else { Err(Errno::EPERM) }
+            });
+            assert_eq!((done, &*seen.into_inner()), (answer, tried), "locked {locked:#x} keep {keep:#x}");
         }
     }
 }

@@ -23,6 +23,25 @@ pub(super) fn make_symlink(root: RawFd, points_to: &CStr, path: &CStr) -> Result
     }
 }
 
+/// A link as the host has it (`copy-symlink`). One that is there must be the same.
+pub(super) fn copy_symlink(root: RawFd, link: RawFd, path: &CStr) -> Result<(), Failure> {
+    let mut buffer = [0; 4096];
+    // The last byte stays NUL.
+    let end = buffer.len() - 1;
+    file::readlinkat(link, c"", &mut buffer[..end]).at(Detail::LINK)?;
+    let points_to = CStr::from_bytes_until_nul(&buffer).map_err(|_| Errno::ENAMETOOLONG)?;
+    let (parent, name) = path::resolve_parent(root, path, Missing::Directory).at(Detail::TARGET)?;
+    match file::symlinkat(points_to, parent.raw(), name.as_c_str()) {
+        Err(Errno::EEXIST) => {}
+        answer => return answer.at(Detail::LINK),
+    }
+    let mut there = [0; 4096];
+    match file::readlinkat(parent.raw(), name.as_c_str(), &mut there) {
+        Ok(found) if found == points_to.to_bytes() => Ok(()),
+        _ => Err(Failure::new(Errno::EEXIST, Detail::LINK)),
+    }
+}
+
 /// The step *Remove*. A directory stays, as does what is not there.
 pub(super) fn remove(root: RawFd, path: &CStr) -> Result<(), Failure> {
     let (parent, name) = match path::resolve_parent(root, path, Missing::Fails) {

@@ -2,12 +2,12 @@
 
 use core::ffi::CStr;
 
-use super::{At, Failure, Init};
+use super::{At, Failure, Init, mount::Change};
 use crate::{
     sys::{
         Errno, RawFd,
         file::{self, AT_FDCWD, O_DIRECTORY, O_PATH},
-        mount::{self, Attributes, MOUNT_ATTR_RDONLY, MS_MOVE, MS_PRIVATE, MS_REC, MS_SHARED, MS_SLAVE},
+        mount::{self, MOUNT_ATTR_RDONLY, MS_MOVE, MS_PRIVATE, MS_REC, MS_SHARED, MS_SLAVE},
     },
     wire::message::Detail,
 };
@@ -22,13 +22,13 @@ pub(super) fn set_old_propagation(init: &mut Init, flags: u32) -> Result<(), Fai
 
 /// Makes the rootfs a mount of its own, over itself.
 pub(super) fn attach(init: &mut Init, path: &CStr, from_host: bool) -> Result<(), Failure> {
-    let here = match file::openat(AT_FDCWD, path, O_PATH | O_DIRECTORY, 0) {
+    let (here, is_out_of_reach) = match file::openat(AT_FDCWD, path, O_PATH | O_DIRECTORY, 0) {
         // Mapped root may not search a parent: what is attached over `/` is reached all the same.
-        Err(Errno::EACCES) if from_host => file::openat(AT_FDCWD, c"/", O_PATH | O_DIRECTORY, 0),
-        answer => answer,
-    }
-    .at(Detail::TARGET)?;
-    let tree = if from_host {
+        Err(Errno::EACCES) if from_host => (file::openat(AT_FDCWD, c"/", O_PATH | O_DIRECTORY, 0), true),
+        answer => (answer, false),
+    };
+    let here = here.at(Detail::TARGET)?;
+    let tree = if is_out_of_reach {
         init.conversation.want_tree()?
     } else {
         mount::clone_tree(here.raw(), c"", true).at(Detail::SOURCE)?
@@ -122,6 +122,6 @@ pub(super) fn set_propagation(root: RawFd, flags: u32) -> Result<(), Failure> {
 
 /// Makes the container's root mount read-only, not what is mounted below.
 pub(super) fn make_readonly(root: RawFd) -> Result<(), Failure> {
-    let readonly = Attributes { set: MOUNT_ATTR_RDONLY, ..Attributes::default() };
-    super::mount::set_attributes(root, readonly).at(Detail::ATTRIBUTES)
+    let readonly = Change { set: MOUNT_ATTR_RDONLY, ..Change::default() };
+    super::mount::change(root, readonly).at(Detail::ATTRIBUTES)
 }

@@ -14,6 +14,7 @@ pub(crate) const MS_SLAVE: u64 = 1 << 19;
 pub(crate) const MS_SHARED: u64 = 1 << 20;
 
 pub(crate) const MOUNT_ATTR_RDONLY: u64 = 1;
+pub(crate) const MOUNT_ATTR_IDMAP: u64 = 0x10_0000;
 /// The access time modes, which are set as one.
 pub(crate) const MOUNT_ATTR_ATIME: u64 = 0x70;
 
@@ -67,10 +68,18 @@ const RECURSIVE: usize = 0x8000;
 /// `open_tree(2)` with `OPEN_TREE_CLONE`: a detached copy of the mount at `path`, following links; of `dir` itself
 /// if the path is empty.
 pub(crate) fn clone_tree(dir: RawFd, path: &CStr, recursive: bool) -> Result<Fd, Errno> {
+    open_tree(dir, path, if recursive { RECURSIVE } else { 0 })
+}
+
+/// The same of a symbolic link itself, if `path` is one.
+pub(crate) fn clone_tree_of_link(dir: RawFd, path: &CStr, recursive: bool) -> Result<Fd, Errno> {
+    open_tree(dir, path, if recursive { RECURSIVE } else { 0 } | super::file::AT_SYMLINK_NOFOLLOW as usize)
+}
+
+fn open_tree(dir: RawFd, path: &CStr, flags: usize) -> Result<Fd, Errno> {
     const OPEN_TREE_CLONE: usize = 1;
     const OPEN_TREE_CLOEXEC: usize = 0o2_000_000;
-    let recursive = if recursive { RECURSIVE } else { 0 };
-    let flags = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | EMPTY_PATH | recursive;
+    let flags = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | EMPTY_PATH | flags;
     // SAFETY: the path is a live string.
     new_fd(unsafe { syscall3(nr::OPEN_TREE, arg(dir), path.as_ptr() as usize, flags) })
 }
@@ -93,6 +102,16 @@ pub(crate) fn fsopen(fs_type: &CStr) -> Result<Fd, Errno> {
     new_fd(unsafe { syscall2(nr::FSOPEN, fs_type.as_ptr() as usize, FSOPEN_CLOEXEC) })
 }
 
+/// `fspick(2)`: the superblock of the mount that `mount` is the root of, to be reconfigured.
+pub(crate) fn fspick(mount: RawFd) -> Result<Fd, Errno> {
+    const FSPICK_CLOEXEC: usize = 1;
+    const FSPICK_EMPTY_PATH: usize = 8;
+    // SAFETY: a static string and numbers.
+    new_fd(unsafe {
+        syscall3(nr::FSPICK, arg(mount), c"".as_ptr() as usize, FSPICK_CLOEXEC | FSPICK_EMPTY_PATH)
+    })
+}
+
 /// What `fsconfig(2)` sets.
 #[derive(Clone, Copy)]
 pub(crate) enum Parameter<'a> {
@@ -101,6 +120,8 @@ pub(crate) enum Parameter<'a> {
     Fd(&'a CStr, RawFd),
     /// Makes the superblock.
     Create,
+    /// Changes a superblock that exists.
+    Reconfigure,
 }
 
 /// `fsconfig(2)`.
@@ -110,6 +131,7 @@ pub(crate) fn fsconfig(context: RawFd, parameter: Parameter<'_>) -> Result<(), E
         Parameter::String(key, value) => (1, Some(key), Some(value), 0),
         Parameter::Fd(key, fd) => (5, Some(key), None, fd),
         Parameter::Create => (6, None, None, 0),
+        Parameter::Reconfigure => (7, None, None, 0),
     };
     // SAFETY: null or live strings, as the command wants them.
     done(unsafe { syscall5(nr::FSCONFIG, arg(context), command, or_null(key), or_null(value), arg(number)) })

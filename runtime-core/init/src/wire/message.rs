@@ -32,7 +32,8 @@ kinds! {
     Proceed = 3,
     /// From init: step `step` needs the detached tree that the plan tells the host to open.
     WantTree = 4,
-    /// From the host: the tree for step `step` comes along; with `errno` not 0 it could not be opened.
+    /// From the host, and to it from its helper: the tree for step `step` comes along; with `errno` not 0 it could not
+    /// be opened.
     Tree = 5,
     /// From init: the console's master comes along.
     ConsoleMaster = 6,
@@ -127,6 +128,10 @@ impl Detail {
     pub const MALFORMED: Self = Self(26);
     /// Loading the filter of system calls.
     pub const FILTER: Self = Self(27);
+    /// Giving a mount its id map.
+    pub const IDMAP: Self = Self(28);
+    /// Reading or making a symbolic link.
+    pub const LINK: Self = Self(29);
 
     /// The same with a number.
     #[must_use]

@@ -8,11 +8,13 @@ pub mod codec;
 pub mod message;
 mod op;
 mod plan;
+mod value;
 
 pub use codec::{Malformed, Reader};
+pub use op::Op;
 #[cfg(not(orlop_freestanding))]
 pub use op::OwnedOp;
-pub use op::{Op, Slot};
 #[cfg(not(orlop_freestanding))]
 pub use plan::encode_plan;
 pub use plan::{Header, PlanReader};
+pub use value::{Slot, links};

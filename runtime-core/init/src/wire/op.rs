@@ -10,30 +10,10 @@ use alloc::{ffi::CString, vec::Vec};
 
 #[cfg(not(orlop_freestanding))]
 use super::codec::Encode;
-use super::codec::{Decode, List, Malformed, Reader};
-
-/// A place in the table of fds that the host hands to the launcher. Slot *n* is fd `base + 2 + n` there
-/// (see [`super::Header`]); plans name slots, never fds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Slot(pub u32);
-
-impl Slot {
-    /// No fd.
-    pub const NONE: Self = Self(u32::MAX);
-}
-
-impl Decode<'_> for Slot {
-    fn decode(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
-        Ok(Self(u32::decode(reader)?))
-    }
-}
-
-#[cfg(not(orlop_freestanding))]
-impl Encode for Slot {
-    fn encode(&self, out: &mut Vec<u8>) {
-        self.0.encode(out);
-    }
-}
+use super::{
+    codec::{Decode, List, Malformed, Reader},
+    value::Slot,
+};
 
 macro_rules! borrowed {
     ($life:lifetime str) => { &$life CStr };
@@ -193,8 +173,8 @@ ops! {
     AttachRootfs {
         /// The rootfs in the host's file system, absolute.
         path: str,
-        /// The host sends a detached tree instead (mapped root may not search the path). If the path itself cannot
-        /// be reached (EACCES) the tree is attached over `/`.
+        /// Where the path cannot be reached (EACCES: mapped root may not search it) the host sends the tree, and it is
+        /// attached over `/`.
         from_host: bool,
     }
     /// Mounts a new file system with `fsopen`, `fsconfig`, `fsmount` and attaches it beneath the rootfs.
@@ -221,6 +201,8 @@ ops! {
         copy_up: bool,
         /// For a tmpfs without `mode=`: its root gets the mode of the directory it covers, where there was one.
         inherit_mode: bool,
+        /// A user namespace with the id map of the mount, or [`Slot::NONE`].
+        idmap: slot,
     }
     /// Clones a tree of the host and attaches it beneath the rootfs.
     BindMount {
@@ -230,12 +212,20 @@ ops! {
         target: str,
         /// `rbind`.
         recursive: bool,
-        /// The host sends the detached tree.
+        /// The host sends the detached tree where init cannot open or map it.
         from_host: bool,
+        /// What is done about links: bits of [`super::links`].
+        links: u32,
+        /// A user namespace with the id map of the mount, or [`Slot::NONE`].
+        idmap: slot,
+        /// Whether the id map is that of all mounts of the tree (`ridmap`).
+        idmap_recursive: bool,
         /// `MOUNT_ATTR_*` to set on the top mount.
         set: u64,
         /// `MOUNT_ATTR_*` to clear on the top mount.
         clear: u64,
+        /// Bits of `clear` that stay where the kernel has locked them (EPERM): nobody asked for their absence.
+        keep: u64,
         /// `MOUNT_ATTR_*` to set on all mounts of the tree (`rro`, …).
         set_recursive: u64,
         /// `MOUNT_ATTR_*` to clear on all mounts of the tree.
@@ -247,10 +237,14 @@ ops! {
     Remount {
         /// Where, in the container.
         target: str,
+        /// Parameters of the superblock, as in `NewMount`; none: the superblock stays as it is.
+        options: strs,
         /// `MOUNT_ATTR_*` to set.
         set: u64,
         /// `MOUNT_ATTR_*` to clear.
         clear: u64,
+        /// As in `BindMount`.
+        keep: u64,
         /// Propagation to set, 0: none.
         propagation: u32,
     }
@@ -280,6 +274,30 @@ ops! {
         uid: u32,
         /// Group.
         gid: u32,
+    }
+    /// Closes the fd of a slot that no step needs any more.
+    CloseSlot {
+        /// The slot.
+        slot: slot,
+    }
+    /// For a helper of the host: makes a directory its root (`fchdir`, `chroot`).
+    EnterRoot {
+        /// The directory.
+        root: slot,
+    }
+    /// For a helper of the host: waits for [`super::message::Kind::Proceed`]; with 1 it opens a tree of its mount
+    /// namespace and sends it ([`super::message::Kind::Tree`]), with 0 it goes on.
+    SendTree {
+        /// The tree, absolute.
+        source: str,
+        /// With what is mounted below.
+        recursive: bool,
+        /// As in `BindMount`.
+        links: u32,
+        /// As in `BindMount`.
+        idmap: slot,
+        /// As in `BindMount`.
+        idmap_recursive: bool,
     }
     /// Enters the rootfs: `pivot_root(".", ".")` and detaches the old root.
     PivotRoot {}

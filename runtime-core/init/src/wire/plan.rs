@@ -13,8 +13,6 @@ pub struct Header {
     pub steps: u32,
     /// Number of fds after the channel, which are the slots.
     pub slots: u32,
-    /// So many of the first trees come from the host unasked, right behind `Proceed` for `Placed`: nobody waits for them.
-    pub eager_trees: u32,
 }
 
 impl Decode<'_> for Header {
@@ -22,11 +20,7 @@ impl Decode<'_> for Header {
         if u32::decode(reader)? != MAGIC {
             return Err(Malformed);
         }
-        Ok(Self {
-            steps: u32::decode(reader)?,
-            slots: u32::decode(reader)?,
-            eager_trees: u32::decode(reader)?,
-        })
+        Ok(Self { steps: u32::decode(reader)?, slots: u32::decode(reader)? })
     }
 }
 
@@ -68,19 +62,17 @@ impl<'a> PlanReader<'a> {
     }
 }
 
-/// Encodes steps for `slots` fds, of which the first `eager_trees` trees are sent unasked.
+/// Encodes steps for `slots` fds.
 #[cfg(not(orlop_freestanding))]
 pub fn encode_plan<'a>(
     steps: impl ExactSizeIterator<Item = &'a super::OwnedOp>,
     slots: usize,
-    eager_trees: u32,
 ) -> alloc::vec::Vec<u8> {
     use super::codec::Encode;
     let mut out = alloc::vec::Vec::with_capacity(4096);
     MAGIC.encode(&mut out);
     u32::try_from(steps.len()).unwrap_or(u32::MAX).encode(&mut out);
     u32::try_from(slots).unwrap_or(u32::MAX).encode(&mut out);
-    eager_trees.encode(&mut out);
     steps.for_each(|step| step.encode(&mut out));
     out
 }

@@ -17,7 +17,7 @@ use orlop_init::{
     sys::{check, syscall3, syscall4, syscall5},
     wire::{
         OwnedOp, encode_plan,
-        message::{Barrier, Kind, Message},
+        message::{Barrier, Detail, Kind, Message},
     },
 };
 
@@ -173,7 +173,7 @@ pub struct Running {
 impl Start<'_> {
     pub fn begin(self) -> Running {
         assert_eq!(fs::read(PROGRAM).unwrap(), orlop_init::IMAGE);
-        let plan = encode_plan(self.steps.iter(), self.slots.len(), 0);
+        let plan = encode_plan(self.steps.iter(), self.slots.len());
         let plan_path =
             std::env::temp_dir().join(format!("orlop-plan-{}-{:p}", std::process::id(), &raw const plan));
         File::create_new(&plan_path).unwrap().write_all(&plan).unwrap();
@@ -330,7 +330,7 @@ impl Running {
         const OPEN_TREE_CLONE_RECURSIVE_CLOEXEC: usize = 1 | 0x8000 | 0o2_000_000;
         let answer = Message { step, ..Message::new(Kind::Tree) };
         let Some(path) = &self.tree else {
-            return self.send(Message { errno: 2, ..answer }, None);
+            return self.send(Message { errno: 2, detail: Detail::SOURCE, ..answer }, None);
         };
         let path = c(path.to_str().unwrap());
         // SAFETY: the path lives during the call; the fd is ours.

@@ -36,7 +36,7 @@ fn a_container_is_the_same_without_the_newer_calls() {
             bind(&source, "/source", RDONLY_NOSUID),
             file,
             OwnedOp::Sysctl { key: c("kernel/domainname"), value: c("written") },
-            OwnedOp::Remount { target: c("/dev/shm"), set: 1, clear: 8, propagation: 0 },
+            remount("/dev/shm", 1, 8),
         ];
         let mut rest = end("cat /proc/sys/kernel/domainname; ls -R /new /source; ls /proc/self/fd; \
              /bin/busybox cut -d' ' -f5,6 /proc/self/mountinfo | /bin/busybox sort");

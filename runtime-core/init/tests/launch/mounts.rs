@@ -108,22 +108,25 @@ fn a_shared_root_is_entered_without_a_trace_outside() {
 }
 
 #[test]
-fn a_tree_of_the_host_is_asked_for_and_no_pivot_moves_the_root() {
+fn a_mapped_tree_is_asked_for_and_no_pivot_moves_the_root() {
     if is_skipped() {
         return;
     }
     let scratch = Scratch::new("tree");
-    let rootfs = scratch.rootfs();
-    let path = scratch.path("rootfs");
-    let mut steps = begin(rootfs.clone());
-    steps[5] = OwnedOp::AttachRootfs { path: rootfs.clone(), from_host: true };
-    let mut rest = end("echo $(ls /)");
+    let mut mapped = bind("/no/such", "/x", 0);
+    if let OwnedOp::BindMount { from_host, idmap, .. } = &mut mapped {
+        (*from_host, *idmap) = (true, Slot(0));
+    }
+    let steps = begin(scratch.rootfs());
+    let at = steps.len();
+    let mut rest = end("echo $(ls /x)");
     rest[0] = OwnedOp::MoveRoot {};
-    let steps: Vec<OwnedOp> = steps.into_iter().chain(rest).collect();
-    let outcome = Start { steps: steps.clone(), tree: Some(path), ..Start::default() }.run();
-    assert_ran(&outcome, "bin dev proc\n");
+    let steps = [steps, vec![mapped], rest].concat();
+    let tree = Some(scratch.path("rootfs"));
+    let outcome = Start { steps: steps.clone(), tree, ..Start::default() }.run();
+    assert_ran(&outcome, "bin dev proc x\n");
     let outcome = Start { steps, ..Start::default() }.run();
-    assert_failed(&outcome, 5, 2, Detail::SOURCE);
+    assert_failed(&outcome, at, 2, Detail::SOURCE);
 }
 
 #[test]
@@ -179,7 +182,7 @@ fn the_same_device_is_no_failure_and_sysctls_reach_the_namespace() {
         OwnedOp::Remove { path: c("/dev/ptmx") },
         OwnedOp::Remove { path: c("/dev/shm") },
         OwnedOp::Remove { path: c("/no/such") },
-        OwnedOp::Remount { target: c("/dev/shm"), set: RDONLY, clear: 8, propagation: 0 },
+        remount("/dev/shm", RDONLY, 8),
     ];
     let script = "cat /proc/sys/kernel/domainname; ls -d /dev/ptmx /dev/shm; grep -o 'shm r[ow],[a-z,]*' /proc/self/mountinfo";
     let outcome = run([begin(scratch.rootfs()), more, end(&format!("({script}) 2>/dev/null"))]);

@@ -28,6 +28,7 @@ pub fn new_mount(fs_type: &str, target: &str, options: &[&str], attributes: u64)
         is_devpts: fs_type == "devpts",
         copy_up: false,
         inherit_mode: fs_type == "tmpfs",
+        idmap: Slot::NONE,
     }
 }
 
@@ -37,12 +38,20 @@ pub fn bind(source: &str, target: &str, set: u64) -> OwnedOp {
         target: c(target),
         recursive: true,
         from_host: false,
+        links: 0,
+        idmap: Slot::NONE,
+        idmap_recursive: false,
         set,
         clear: 0,
+        keep: 0,
         set_recursive: 0,
         clear_recursive: 0,
         propagation: 0,
     }
+}
+
+pub fn remount(target: &str, set: u64, clear: u64) -> OwnedOp {
+    OwnedOp::Remount { target: c(target), options: Vec::new(), set, clear, keep: 0, propagation: 0 }
 }
 
 pub fn clone() -> OwnedOp {

@@ -10,6 +10,7 @@ const ENOEXEC: i32 = 8;
 const EAGAIN: i32 = 11;
 const ENOMEM: i32 = 12;
 const EBUSY: i32 = 16;
+const EEXIST: i32 = 17;
 const ENODEV: i32 = 19;
 const EINVAL: i32 = 22;
 const ENOSPC: i32 = 28;
@@ -97,6 +98,7 @@ fn new_mount(kind: &str, options: &[std::ffi::CString], report: &FailureReport<'
         ("sysfs", _, EPERM) => {
             "sysfs belongs to the owner of the network namespace: make one, or bind /sys instead"
         }
+        (_, Detail::IDMAP, errno) => return id_map(errno).map(str::to_owned),
         (_, Detail::TARGET | Detail::MISMATCH, ELOOP) => {
             "the target is a symbolic link in the image; the mount would not be where it says"
         }
@@ -135,8 +137,18 @@ fn distance(a: &str, b: &str) -> usize {
     row[b.len()]
 }
 
+fn id_map(errno: i32) -> Option<&'static str> {
+    Some(match errno {
+        EINVAL => "this file system does not support id-mapped mounts on this kernel",
+        EPERM => "an id map of a mount needs CAP_SYS_ADMIN in the user namespace that owns the file system",
+        _ => return None,
+    })
+}
+
 fn bind_mount(report: &FailureReport<'_>) -> Option<&'static str> {
     Some(match (report.detail.what(), report.errno) {
+        (Detail::IDMAP, errno) => return id_map(errno),
+        (Detail::LINK, EEXIST) => "something else is there in the image",
         (Detail::SOURCE, ENOENT) => "the source does not exist on the host",
         (Detail::SOURCE, EACCES) => "the runtime's user may not search a parent of the source",
         (Detail::SOURCE, EINVAL) => {

@@ -271,7 +271,7 @@ fn plans_of_engines_are_as_reviewed() {
 fn encoded_plans_are_read_again() {
     for case in [Case::default(), Case::default().user_namespace(), Case::default().plain_user()] {
         let plan = case.plan().unwrap();
-        let bytes = encode_plan(plan.init.iter().map(|step| &step.op), 3, 0);
+        let bytes = encode_plan(plan.init.iter().map(|step| &step.op), 3);
         let mut reader = PlanReader::new(&bytes).unwrap();
         let mut steps = 0;
         while reader.next_step().unwrap().is_some() {

@@ -8,18 +8,14 @@ fn a_user_namespace_gets_trees_from_the_host_and_no_mknod() {
     let plan = Case::default().user_namespace().set("/mounts", mounts).plan().unwrap();
     let all = names(&plan);
     assert!(!all.contains(&"DeviceNode") && all.contains(&"BecomeRoot"));
-    for step in &plan.init {
-        match &step.op {
-            OwnedOp::AttachRootfs { from_host, .. } => assert!(*from_host && step.tree.is_some()),
-            OwnedOp::BindMount { target, from_host, .. } if &**target == c"/data" => {
-                assert!(*from_host);
-                let tree = step.tree.as_ref().unwrap();
-                assert!(tree.recursive && tree.path.as_os_str() == "/srv");
-            }
-            OwnedOp::BindMount { source, target, .. } => assert_eq!(source, target, "a device"),
-            _ => assert!(step.tree.is_none()),
-        }
-    }
+    let trees: Vec<String> = (0..plan.init.len())
+        .filter_map(|step| match plan.tree_op(u32::try_from(step).unwrap())? {
+            OwnedOp::SendTree { source, recursive, .. } => Some(format!("{source:?} {recursive}")),
+            _ => None,
+        })
+        .collect();
+    // Where init may not open them itself. Devices it may.
+    assert_eq!(trees, [r#""/bundle/rootfs" true"#, r#""/srv" true"#]);
 }
 
 #[test]
@@ -141,25 +137,36 @@ fn the_first_mount_may_be_the_root() {
 
 #[test]
 fn bad_mounts_are_told_all_at_once() {
+    let map = json!([{"containerID": 0, "hostID": 7, "size": 1}]);
     let mounts = json!([
         {"destination": "/", "type": "tmpfs", "options": ["remount"]},
         {"destination": "/a", "source": "/srv", "options": ["bind", "size=1m"]},
         {"destination": "/b", "options": ["bind"]},
         {"destination": "/c"},
         {"destination": "/d", "source": "/srv", "options": ["bind", "idmap"]},
-        {"destination": "/e", "type": "overlay", "options": [format!("lowerdir={}", "/x".repeat(200))]},
+        {"destination": "/e", "type": "overlay", "options": [format!("lowerdir={}", "/x".repeat(2500))]},
+        {"destination": "/f", "type": "tmpfs", "options": ["tmpcopyup", format!("x={}", "x".repeat(256))]},
+        {"destination": "/g", "source": "/srv", "options": ["bind", "copy-symlink", "dest-nofollow"]},
+        {"destination": "/h", "type": "cgroup", "uidMappings": map, "gidMappings": map},
+        {"destination": "/i", "type": "tmpfs", "options": ["ridmap=uids=0-1-1"]},
+        {"destination": "/j", "options": ["remount", "bind", "size=1m"]},
         {"destination": "/", "type": "tmpfs"},
     ]);
     let problems = Case::default().set("/mounts", mounts).problems();
     let paths: Vec<&str> = problems.iter().map(|problem| problem.split(": ").next().unwrap()).collect();
     let expected = [
+        "mounts[4].options[1]",
+        "mounts[9].options[0]",
         "mounts[0].destination",
         "mounts[1].options[1]",
         "mounts[2].source",
         "mounts[3].type",
-        "mounts[4].options[1]",
-        "mounts[5].options[0]",
-        "mounts[6].destination",
+        "mounts[5].options",
+        "mounts[6].options",
+        "mounts[7].options",
+        "mounts[8]",
+        "mounts[10].options[2]",
+        "mounts[11].destination",
     ];
     assert_eq!(paths, expected, "{problems:?}");
 }

@@ -118,7 +118,7 @@ fn every_step_is_read_as_it_was_planned() {
     let mut seed = 1;
     for _ in 0..200 {
         let steps = samples(&mut seed);
-        let bytes = encode_plan(steps.iter(), 7, 2);
+        let bytes = encode_plan(steps.iter(), 7);
         assert_eq!(
             PlanReader::new(&bytes).map(|plan| (plan.header().steps as usize, plan.header().slots)),
             Ok((steps.len(), 7))
@@ -129,7 +129,7 @@ fn every_step_is_read_as_it_was_planned() {
 
 #[test]
 fn a_plan_that_ends_early_is_malformed() {
-    let bytes = encode_plan(samples(&mut 2).iter(), 0, 0);
+    let bytes = encode_plan(samples(&mut 2).iter(), 0);
     for len in 0..bytes.len() {
         assert_eq!(decode(&bytes[..len]), Err(Malformed), "{len} of {} bytes", bytes.len());
     }
@@ -137,7 +137,7 @@ fn a_plan_that_ends_early_is_malformed() {
 
 #[test]
 fn damaged_plans_never_panic() {
-    let whole = encode_plan(samples(&mut 3).iter(), 0, 0);
+    let whole = encode_plan(samples(&mut 3).iter(), 0);
     let mut seed = 4;
     for _ in 0..2000 {
         let mut bytes = whole.clone();
