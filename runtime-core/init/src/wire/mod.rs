@@ -6,6 +6,8 @@
 
 pub mod codec;
 pub mod message;
+#[macro_use]
+mod op_macros;
 mod op;
 mod plan;
 mod value;
