@@ -357,3 +357,31 @@ fn a_sandbox_can_be_written_as_a_bundle() {
     assert!(bundle.join("rootfs").is_dir());
     assert!(!write().status.success(), "an existing bundle is left alone");
 }
+
+#[test]
+fn validate_tells_of_configuration_and_host_at_once() {
+    let dir = tempfile::tempdir().expect("temporary directory");
+    let spec = Command::new(ORLOP).args(["spec", "--bundle"]).arg(dir.path()).output().expect("runs");
+    assert!(spec.status.success(), "{spec:?}");
+    let path = dir.path().join("config.json");
+    let text = std::fs::read_to_string(&path).expect("config.json");
+    let mut config: Value = serde_json::from_str(&text).expect("JSON");
+    config["ociVersion"] = "2.0.0".into();
+    config["process"]["cwd"] = "relative".into();
+    config["linux"]["netDevices"] = serde_json::json!({"no-such-device": {}});
+    config["hooks"] = serde_json::json!({"poststop": [{"path": "/no/such/hook"}]});
+    std::fs::write(&path, config.to_string()).expect("config.json");
+    let output = Command::new(ORLOP).arg("validate").arg(dir.path()).output().expect("runs");
+    assert_eq!(output.status.code(), Some(1));
+    let told = stdout(&output);
+    let paths: Vec<&str> = told.lines().filter_map(|line| Some(line.split_once(": ")?.0)).collect();
+    for path in [
+        "ociVersion",
+        "process.cwd",
+        "root.path",
+        "linux.netDevices[\"no-such-device\"]",
+        "hooks.poststop[0].path",
+    ] {
+        assert!(paths.contains(&path), "{path}: {told}");
+    }
+}

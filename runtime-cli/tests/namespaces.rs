@@ -208,3 +208,75 @@ fn a_container_without_a_pid_namespace_of_its_own_is_killed_whole() {
     drop(container.delete(&[]).success());
     assert_eq!(container.leftovers(), Vec::<String>::new());
 }
+
+#[test]
+fn mappings_beside_a_joined_user_namespace_must_be_its_own() {
+    skip_unless!(host::is_root(), "root");
+    let orlop = Runtime::new(ORLOP);
+    let bundle = mapped(sleeper(), &ranges()).build();
+    let (first, pid) = running(&orlop, &bundle);
+    let other = json!([{ "containerID": 0, "hostID": 100_001, "size": 1000 }]);
+    for (mappings, path, is_right) in [
+        (ranges(), path(&pid, "user"), true),
+        (other.clone(), path(&pid, "user"), false),
+        (other, path("self", "user"), false),
+    ] {
+        let bundle = mapped(observer(), &mappings).namespace("user", Some(&path)).build();
+        let second = orlop.container(&bundle);
+        if is_right {
+            assert_eq!(second.run_facts().at("/namespaces/user"), &json!(link(&pid, "user")));
+        } else {
+            let told = second.create(&[]).failure(1);
+            assert!(told.contains("linux.uidMappings") && told.contains("non-matching mapping"), "{told}");
+        }
+        assert_eq!(second.leftovers(), Vec::<String>::new(), "{mappings}");
+    }
+    delete(&first);
+}
+
+#[test]
+fn clocks_of_a_time_namespace_differ_by_its_offsets() {
+    skip_unless!(host::is_root(), "root");
+    skip_unless!(fs::symlink_metadata("/proc/self/ns/time").is_ok(), "time namespaces");
+    let orlop = Runtime::new(ORLOP);
+    let offsets =
+        json!({ "boottime": { "secs": 1_000_000 }, "monotonic": { "secs": 86_400, "nanosecs": 5 } });
+    let bundle = observer()
+        .namespace("time", None)
+        .set("/linux/timeOffsets", offsets)
+        .args([PROBE_PATH, "each", "facts", "--", "read", "/proc/uptime"])
+        .build();
+    let container = orlop.container(&bundle);
+    let told = container.run(&[]).success().stdout();
+    let (facts, uptime) = told.trim_end().rsplit_once('\n').expect("two lines");
+    let facts: Value = serde_json::from_str(facts).expect("JSON");
+    assert_eq!(facts["timens_offsets"], json!(["monotonic 86400 5", "boottime 1000000 0"]));
+    assert_ne!(facts["namespaces"]["time"], json!(link("self", "time")));
+    let seconds =
+        |text: &str| text.split(['.', ' ']).next().and_then(|text| text.parse::<u64>().ok()).expect("uptime");
+    let outside = seconds(&fs::read_to_string("/proc/uptime").expect("uptime"));
+    let ahead = seconds(uptime).saturating_sub(outside);
+    // Between the two looks at the clock this host's goes on.
+    assert!((999_000..=1_000_000).contains(&ahead), "{ahead}");
+    assert_eq!(container.leftovers(), Vec::<String>::new());
+}
+
+#[test]
+fn offsets_that_no_clock_can_have_are_refused() {
+    skip_unless!(host::is_root(), "root");
+    skip_unless!(fs::symlink_metadata("/proc/self/ns/time").is_ok(), "time namespaces");
+    let orlop = Runtime::new(ORLOP);
+    for (namespace, offsets, words) in [
+        (true, json!({ "realtime": { "secs": 1 } }), "linux.timeOffsets.realtime"),
+        (true, json!({ "monotonic": { "nanosecs": 1_000_000_000 } }), "linux.timeOffsets.monotonic.nanosecs"),
+        (true, json!({ "boottime": { "secs": -4_000_000_000_i64 } }), "numerical result out of range"),
+        (false, json!({ "boottime": { "secs": 1 } }), "linux.timeOffsets"),
+    ] {
+        let bundle = observer().set("/linux/timeOffsets", offsets.clone());
+        let bundle = if namespace { bundle.namespace("time", None) } else { bundle }.build();
+        let container = orlop.container(&bundle);
+        let told = container.create(&[]).failure(1);
+        assert!(told.contains(words), "{offsets}: {told}");
+        assert_eq!(container.leftovers(), Vec::<String>::new(), "{offsets}");
+    }
+}

@@ -160,22 +160,21 @@ impl Runtime {
     /// When the host cannot be looked at.
     pub fn validate(&self, bundle: &Bundle) -> Result<Vec<Problem>> {
         let mut problems = validate(bundle);
-        if !problems.is_empty() {
-            return Ok(problems);
-        }
         let host = HostFacts::gather()?;
         let id: ContainerId = "validate".parse()?;
         let planned = BundleFacts::gather(bundle, &host)
             .and_then(|facts| plan::plan(&id, bundle, &facts, &host, &CreateOptions::new()));
-        match planned {
-            Ok(_) => {}
-            Err(error) if !error.problems().is_empty() => problems.extend_from_slice(error.problems()),
-            Err(error) => {
-                problems.push(Problem::new(error.config_path().unwrap_or_default(), error.to_string()));
+        let of_host = match planned {
+            Ok(_) => Vec::new(),
+            Err(error) if !error.problems().is_empty() => error.problems().to_vec(),
+            Err(error) => vec![Problem::new(error.config_path().unwrap_or_default(), error.to_string())],
+        };
+        for problem in of_host.into_iter().chain(inspect::check_sources(bundle)) {
+            // What is wrong by itself is wrong on this host as well, in other words.
+            if problems.iter().all(|known| known.config_path != problem.config_path) {
+                problems.push(problem);
             }
         }
-        problems.extend(inspect::check_sources(bundle));
-        problems.dedup();
         Ok(problems)
     }
 

@@ -20,6 +20,8 @@ pub(crate) struct BundleFacts {
     pub(crate) rootfs: PathBuf,
     /// Namespaces joined by path, in the order of `linux.namespaces`.
     pub(crate) namespaces: Vec<JoinedNamespace>,
+    /// What the user namespace among them has of ids, where a process in it shows that.
+    pub(crate) joined_maps: Option<IdMaps>,
 }
 
 /// A namespace that the container joins.
@@ -53,8 +55,9 @@ impl BundleFacts {
         let namespaces = namespaces::open_namespaces(bundle, &mut problems);
         problems.extend(namespaces::check_settings_of_own(bundle, &namespaces));
         problems.extend(net_devices::missing(bundle));
+        let joined_maps = target::maps_of_joined(&namespaces);
         if problems.is_empty() {
-            Ok(Self { rootfs, namespaces })
+            Ok(Self { rootfs, namespaces, joined_maps })
         } else {
             Err(Error::invalid_config(problems))
         }

@@ -100,7 +100,7 @@ impl Target {
                 .with_status(crate::Status::Stopped));
         }
         Ok(Self {
-            facts: BundleFacts { rootfs: PathBuf::new(), namespaces: joined },
+            facts: BundleFacts { rootfs: PathBuf::new(), namespaces: joined, joined_maps: None },
             kinds,
             maps,
             cgroup_of_init,
@@ -148,6 +148,17 @@ fn entry(kind: LinuxNamespaceType) -> &'static str {
         Network => "net",
         Time => "time",
     }
+}
+
+/// Maps of a user namespace that is joined by `/proc/PID/ns/user`. None for another path: nobody may be in there to ask.
+pub(super) fn maps_of_joined(namespaces: &[JoinedNamespace]) -> Option<IdMaps> {
+    let joined = namespaces.iter().find(|joined| joined.kind == User as u32)?;
+    let proc = joined.path.parent().filter(|_| joined.path.ends_with("ns/user"))?.parent()?;
+    let maps = read_maps(proc).ok()?;
+    // The process that was asked is still in the namespace that was opened.
+    let (opened, asked) =
+        (rustix::fs::fstat(joined.fd.as_ref()?).ok()?, rustix::fs::stat(&joined.path).ok()?);
+    ((opened.st_dev, opened.st_ino) == (asked.st_dev, asked.st_ino)).then_some(maps)
 }
 
 fn read_maps(proc: &Path) -> io::Result<IdMaps> {

@@ -16,13 +16,13 @@ use super::{
     id_maps::Users,
     namespaces::{Join, Namespaces, flags},
     process, start,
-    step::{HostOp, HostStep, IdMap, Need, When, Why},
+    step::{HostOp, HostStep, Need, When, Why},
 };
 use crate::{
     Bundle, ContainerId, CreateOptions, Error, Result,
     cgroup::{CgroupDirs, CgroupPlan, Placement},
     host::HostFacts,
-    inspect::{IdMaps, Target},
+    inspect::Target,
 };
 
 /// The order of an exec.
@@ -180,7 +180,7 @@ fn decide<'a>(input: ExecInput<'a>, draft: &mut Draft) -> Decisions<'a> {
     let ExecInput { id, bundle, target, host, options, cgroup } = input;
     let namespaces = namespaces(target);
     let users = match &target.maps {
-        Some(maps) => users(maps),
+        Some(maps) => Users::known(maps),
         None => Users::Callers(host.credentials.user_namespace.clone()),
     };
     let cgroup = cgroup.map(|dirs| {
@@ -232,14 +232,6 @@ fn namespaces(target: &Target) -> Namespaces {
         joins: joins.collect(),
         late_pid: has_pid.then(|| Join::of_container(0, flags::PID, Slot::NONE, PathBuf::new())),
     }
-}
-
-fn users(maps: &IdMaps) -> Users {
-    let map = |maps: &[[u32; 3]]| -> Vec<IdMap> {
-        let map = |&[container_id, host_id, size]: &[u32; 3]| IdMap { container_id, host_id, size };
-        maps.iter().map(map).collect()
-    };
-    Users::Known { uids: map(&maps.uids), gids: map(&maps.gids), deny_setgroups: maps.deny_setgroups }
 }
 
 const IN_CONTAINER: Why = Why::Always("the process is in the namespaces and the cgroup of the container");

@@ -1,6 +1,6 @@
 //! Which user namespace the container runs in, and what of ids it knows.
 
-use oci_spec::runtime::LinuxIdMapping;
+use oci_spec::runtime::{LinuxIdMapping, LinuxNamespaceType};
 use orlop_init::wire::message::Barrier;
 
 use super::{
@@ -9,7 +9,11 @@ use super::{
     namespaces::{Namespaces, flags},
     step::{HostOp, IdMap, MapWriter, When, Why},
 };
-use crate::host::{Credentials, IdRange, UserNamespace};
+use crate::{
+    Bundle,
+    host::{Credentials, IdRange, UserNamespace},
+    inspect::IdMaps,
+};
 
 /// What writing an id map asks for beside one's own id (user_namespaces(7)), as bits.
 const CAP_SETGID: u64 = 1 << 6;
@@ -39,6 +43,11 @@ pub(super) enum Users {
 }
 
 impl Users {
+    /// Of an existing namespace.
+    pub(super) fn known(maps: &IdMaps) -> Self {
+        Self::Known { uids: lines(&maps.uids), gids: lines(&maps.gids), deny_setgroups: maps.deny_setgroups }
+    }
+
     /// Whether it is another one than the caller's.
     pub(super) fn is_private(&self) -> bool {
         !matches!(self, Self::Callers(_))
@@ -90,6 +99,11 @@ impl Users {
     }
 }
 
+fn lines(map: &[[u32; 3]]) -> Vec<IdMap> {
+    let line = |&[container_id, host_id, size]: &[u32; 3]| IdMap { container_id, host_id, size };
+    map.iter().map(line).collect()
+}
+
 /// The id outside for one inside.
 pub(super) fn host_id(maps: &[IdMap], id: u32) -> Option<u32> {
     maps.iter().find_map(|map| {
@@ -103,10 +117,11 @@ pub(super) fn plan_users(
     namespaces: &Namespaces,
     uids: &[LinuxIdMapping],
     gids: &[LinuxIdMapping],
+    joined: Option<&IdMaps>,
     caller: &Credentials,
 ) -> Users {
     if namespaces.joined(flags::USER).is_some() {
-        return Users::Joined;
+        return joined.map_or(Users::Joined, Users::known);
     }
     if !namespaces.is_new(flags::USER) {
         return Users::Callers(caller.user_namespace.clone());
@@ -131,6 +146,38 @@ fn writer(maps: &[IdMap], own: u32, caller: &Credentials, capability: u64) -> Ma
     match is_own || maps.is_empty() || caller.effective & capability != 0 {
         true => MapWriter::Host,
         false => MapWriter::Tool,
+    }
+}
+
+/// Mappings beside the path of a namespace that has its own. Engines write both, and then they agree; where they do not,
+/// files would belong to others than the configuration says.
+pub(super) fn check_joined(bundle: &Bundle, joined: Option<&IdMaps>, draft: &mut Draft) {
+    let Some(linux) = bundle.spec().linux() else { return };
+    let listed = linux.namespaces().iter().flatten();
+    let has_path = listed
+        .filter(|listed| listed.typ() == LinuxNamespaceType::User)
+        .any(|listed| listed.path().is_some());
+    let sides = [("linux.uidMappings", linux.uid_mappings()), ("linux.gidMappings", linux.gid_mappings())];
+    for (at, listed) in sides {
+        let Some(listed) = listed.as_ref().filter(|listed| has_path && !listed.is_empty()) else { continue };
+        let Some(joined) = joined else {
+            draft.warning(
+                at,
+                "cannot be compared with the user namespace that is joined by its path, whose ids hold",
+            );
+            continue;
+        };
+        let own = if at == "linux.uidMappings" { &joined.uids } else { &joined.gids };
+        let mut own = own.clone();
+        let mut listed: Vec<_> =
+            listed.iter().map(|map| [map.container_id(), map.host_id(), map.size()]).collect();
+        own.sort_unstable();
+        listed.sort_unstable();
+        if own != listed {
+            let words = "user namespaces enabled, but both namespace path and non-matching mapping specified -- you may \
+                         only provide one";
+            draft.problem(at, words);
+        }
     }
 }
 

@@ -335,6 +335,7 @@ pub(crate) fn plan(
     draft.warnings.extend(ignored_annotations(bundle.annotations()));
     let decisions = decide((id, bundle, facts, host, options), &mut draft)?;
     id_maps::check_maps(&decisions, &mut draft);
+    id_maps::check_joined(bundle, facts.joined_maps.as_ref(), &mut draft);
     process::check_user(&decisions, &mut draft);
     for chapter in CHAPTERS {
         tracing::trace!(chapter = chapter.name, place = chapter.place, "planning");
@@ -381,7 +382,7 @@ fn decide<'a>((id, bundle, facts, host, options): Input<'a>, draft: &mut Draft) 
     })?;
     let uids = linux.and_then(|linux| linux.uid_mappings().as_deref()).unwrap_or_default();
     let gids = linux.and_then(|linux| linux.gid_mappings().as_deref()).unwrap_or_default();
-    let users = id_maps::plan_users(&namespaces, uids, gids, caller);
+    let users = id_maps::plan_users(&namespaces, uids, gids, facts.joined_maps.as_ref(), caller);
     let is_rootless = cgroup::is_rootless(options, caller);
     let cgroup = match cgroup::is_wanted(bundle, host, options, draft) {
         true => cgroup::plan_cgroup(id, bundle, host, &namespaces, draft)?,

@@ -25,7 +25,7 @@ use crate::{
         CgroupHost, CgroupRights, Credentials, Hierarchy, HostFacts, IdRange, Kernel, KernelVersion,
         UserNamespace,
     },
-    inspect::{BundleFacts, JoinedNamespace},
+    inspect::{BundleFacts, IdMaps, JoinedNamespace},
 };
 
 const ALL: u64 = (1 << 41) - 1;
@@ -75,6 +75,7 @@ struct Case {
     config: Value,
     host: HostFacts,
     joined: Vec<JoinedNamespace>,
+    joined_maps: Option<IdMaps>,
     options: CreateOptions,
 }
 
@@ -86,7 +87,7 @@ impl Case {
             cgroups: Some(unified()),
             cgroup_rights: CgroupRights::Full,
         };
-        Self { config, host, joined: Vec::new(), options: CreateOptions::new() }
+        Self { config, host, joined: Vec::new(), joined_maps: None, options: CreateOptions::new() }
     }
 
     /// The default configuration of `spec`.
@@ -151,7 +152,11 @@ impl Case {
             namespace.index = listed.iter().position(|listed| listed["path"] == path).unwrap();
         }
         let bundle = Bundle::from_json(self.config.to_string().as_bytes(), "/bundle")?;
-        let facts = BundleFacts { rootfs: "/bundle/rootfs".into(), namespaces: self.joined };
+        let facts = BundleFacts {
+            rootfs: "/bundle/rootfs".into(),
+            namespaces: self.joined,
+            joined_maps: self.joined_maps,
+        };
         plan(&"test".parse()?, &bundle, &facts, &self.host, &self.options)
     }
 

@@ -235,3 +235,34 @@ fn an_ipc_namespace_belongs_to_the_containers_root() {
         }
     }
 }
+
+#[test]
+fn mappings_beside_a_path_are_those_of_the_namespace() {
+    let map = |first: u32| json!([{"containerID": 0, "hostID": first, "size": 65536}]);
+    let maps =
+        || IdMaps { uids: vec![[0, 100_000, 65536]], gids: vec![[0, 200_000, 65536]], deny_setgroups: false };
+    for (uids, gids, known, expected) in [
+        (map(100_000), map(200_000), true, &[][..]),
+        (map(100_000), map(200_000), false, &[]),
+        (json!([]), json!([]), true, &[]),
+        (map(0), map(200_000), true, &["linux.uidMappings"]),
+        (map(0), map(0), true, &["linux.uidMappings", "linux.gidMappings"]),
+    ] {
+        let case = Case::default().namespace("user", Some(true));
+        let mut case = case.set("/linux/uidMappings", uids.clone()).set("/linux/gidMappings", gids);
+        case.joined_maps = known.then(maps);
+        let problems = case.plan().err().map(|error| error.problems().to_vec()).unwrap_or_default();
+        let paths: Vec<_> = problems.iter().map(|problem| problem.config_path.as_str()).collect();
+        assert_eq!(paths, expected, "{uids} {known}");
+    }
+}
+
+#[test]
+fn ids_outside_of_a_joined_namespace_are_told() {
+    let mut case =
+        Case::default().namespace("user", Some(true)).set("/process/user", json!({"uid": 70000, "gid": 0}));
+    case.joined_maps =
+        Some(IdMaps { uids: vec![[0, 1, 65536]], gids: vec![[0, 1, 65536]], deny_setgroups: false });
+    let error = case.plan().unwrap_err();
+    assert_eq!(error.problems()[0].config_path, "process.user.uid");
+}
