@@ -255,9 +255,10 @@ fn features_is_one_document_with_what_engines_read() {
     assert!(
         supported.iter().all(|flag| seccomp["knownFlags"].as_array().is_some_and(|all| all.contains(flag)))
     );
-    for off in ["apparmor", "selinux", "intelRdt"] {
-        assert_eq!(features["linux"][off]["enabled"], false, "{off}");
+    for on in ["apparmor", "selinux"] {
+        assert_eq!(features["linux"][on]["enabled"], true, "{on}");
     }
+    assert_eq!(features["linux"]["intelRdt"]["enabled"], false);
     assert_eq!(features["linux"]["mountExtensions"]["idmap"]["enabled"], true);
     assert_eq!(features["linux"]["cgroup"]["systemd"], false);
     assert_eq!(features["linux"]["netDevices"]["enabled"], true);

@@ -19,6 +19,9 @@ const GETPPID: (&str, i32) = ("getppid", 110);
 #[cfg(target_arch = "aarch64")]
 const GETPPID: (&str, i32) = ("getppid", 173);
 
+/// `keyctl`, which Docker's filter refuses.
+const KEYCTL: &str = if cfg!(target_arch = "x86_64") { "250" } else { "219" };
+
 /// The filter of Docker 20.10, from its configuration.
 fn docker() -> Value {
     let config: Value =
@@ -165,11 +168,10 @@ fn hooks_are_not_under_the_filter() {
 #[test]
 fn the_profile_of_docker_holds_with_and_without_no_new_privileges() {
     let Some(orlop) = orlop() else { return };
-    let keyctl = if cfg!(target_arch = "x86_64") { "250" } else { "219" };
     for (no_new_privs, capability) in [(true, "CAP_KILL"), (false, "CAP_KILL"), (false, "CAP_SYS_PTRACE")] {
         let bundle = under(docker(), |bundle| {
             bundle
-                .args([PROBE_PATH, "call", keyctl])
+                .args([PROBE_PATH, "call", KEYCTL])
                 .set("/process/noNewPrivileges", no_new_privs)
                 .push("/process/capabilities/bounding", capability)
         });
@@ -187,11 +189,15 @@ fn the_profile_of_docker_holds_in_a_joined_pid_namespace() {
     drop(first.start().success());
     let path = format!("/proc/{}/ns/pid", first.state()["pid"]);
     for no_new_privs in [true, false] {
+        // Before Linux 6.18 its /proc cannot be mounted.
         let bundle = under(docker(), |bundle| {
-            bundle.namespace("pid", Some(&path)).set("/process/noNewPrivileges", no_new_privs)
+            bundle
+                .args([PROBE_PATH, "call", KEYCTL])
+                .namespace("pid", Some(&path))
+                .remove("/mounts/0")
+                .set("/process/noNewPrivileges", no_new_privs)
         });
-        let seen = run(&orlop, &bundle);
-        assert_eq!(field(&seen, "Seccomp"), "2", "{seen}");
+        assert_eq!(run(&orlop, &bundle), "1\n", "{no_new_privs}");
     }
 }
 

@@ -29,6 +29,10 @@ pub(crate) struct Fields {
     pub(crate) memory_policy: Option<MemoryPolicy>,
     /// `linux.personality`, of the same family.
     pub(crate) personality: Option<Personality>,
+    /// `process.apparmorProfile`, `process.selinuxLabel`, `linux.mountLabel`: empty where nothing is asked for.
+    pub(crate) apparmor_profile: String,
+    pub(crate) selinux_label: String,
+    pub(crate) mount_label: String,
     /// Maps whose order the crate loses, in the order of their keys.
     pub(crate) sysctl: BTreeMap<String, String>,
     /// `annotations`.
@@ -111,14 +115,15 @@ impl Fields {
             .map(|limit| (text(limit, "type"), number(limit, "soft"), number(limit, "hard")))
             .collect();
         process.remove("rlimits");
+        self.apparmor_profile = text(process, "apparmorProfile");
         // Without AppArmor, and with it in a caller that is not confined, "unconfined" asks for nothing.
-        if process.get("apparmorProfile").and_then(Value::as_str) == Some("unconfined") {
-            process.remove("apparmorProfile");
+        if self.apparmor_profile == "unconfined" {
+            self.apparmor_profile.clear();
         }
+        self.selinux_label = text(process, "selinuxLabel");
+        process.remove("apparmorProfile");
+        process.remove("selinuxLabel");
         self.attributes = ProcessAttributes::take(process);
-        for name in ["apparmorProfile", "selinuxLabel"] {
-            self.take_unsupported(process, name, "process.");
-        }
     }
 
     fn take_from_linux(&mut self, linux: &mut Object) {
@@ -132,9 +137,9 @@ impl Fields {
         self.personality = object(linux, "personality").map(|personality| Personality::of(personality));
         linux.remove("memoryPolicy");
         linux.remove("personality");
-        for name in ["intelRdt", "mountLabel"] {
-            self.take_unsupported(linux, name, "linux.");
-        }
+        self.mount_label = text(linux, "mountLabel");
+        linux.remove("mountLabel");
+        self.take_unsupported(linux, "intelRdt", "linux.");
         let net_devices = linux.remove("netDevices");
         self.net_devices = net_devices.as_ref().map(net_devices_by_name).unwrap_or_default();
         for namespace in objects(linux, "namespaces") {

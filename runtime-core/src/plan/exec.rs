@@ -14,6 +14,7 @@ use super::{
     draft::Draft,
     filter,
     id_maps::Users,
+    label,
     namespaces::{Join, Namespaces, flags},
     process, start,
     step::{HostOp, HostStep, Need, When, Why},
@@ -82,6 +83,11 @@ pub(super) const CHAPTERS: &[Chapter] = &[
         "for all that the program does, and before a filter might know neither call",
         attributes::set_memory_and_personality,
     ),
+    chapter(
+        "launcher: file of the security label",
+        "while it may mount a procfs of its own",
+        label::open_privileged,
+    ),
     chapter("launcher: bounding set", "CAP_SETPCAP is still there", |d, draft| {
         capabilities::bounding_set(d.sets, draft)
     }),
@@ -109,6 +115,7 @@ pub(super) const CHAPTERS: &[Chapter] = &[
         "the container sees a process that has only the container's",
         become_member,
     ),
+    chapter("process: file of the security label", "a process may open its own only", label::open_late),
     chapter(
         "process: look-up of `args[0]`",
         "with the user's own rights, while the exec still listens",
@@ -129,6 +136,7 @@ pub(super) const CHAPTERS: &[Chapter] = &[
             wait_for_host(Barrier::Ready, "limits are set from outside", draft);
         },
     ),
+    chapter("process: security label", "the last use of a file", label::write),
     chapter(
         "process: filter of system calls, kept for the exec",
         "the last call before it",
@@ -200,6 +208,7 @@ fn decide<'a>(input: ExecInput<'a>, draft: &mut Draft) -> Decisions<'a> {
     };
     let sets = capabilities::decide(bundle, host, &users, draft);
     // The container's members may have more capabilities than this process.
+    label::check(bundle.fields(), host, draft);
     let filter = filter::decide(bundle, host, (sets, true), draft);
     let env = bundle.spec().process().as_ref().and_then(|process| process.env().as_deref());
     Decisions {

@@ -261,6 +261,11 @@ fn describe_process(op: &OwnedOp) -> String {
                 program.len() / 8
             )
         }
+        Op::OpenLabel { names } => {
+            let first = names.first().map(|name| text(name)).unwrap_or_default();
+            format!("open /proc/thread-self/{first}")
+        }
+        Op::WriteLabel { value } => format!("set the label of the program: {}", text(value)),
         Op::NoNewPrivileges {} => "give up gaining privileges".to_owned(),
         Op::Exec { args, home_of: u32::MAX, .. } => format!("execute {}", words(args)),
         Op::Exec { args, home_of, .. } => format!("execute {}, with the HOME of uid {home_of}", words(args)),
@@ -333,6 +338,7 @@ pub(crate) fn describe_host(step: &HostStep) -> String {
         HostOp::Rlimit { name, soft, hard, .. } => {
             format!("set {name} to {} of {}", limit(*soft), limit(*hard))
         }
+        HostOp::CheckProfile { name } => format!("look for the AppArmor profile {name}"),
         HostOp::Scheduler { scheduler } => describe_scheduler(scheduler.policy),
         HostOp::IoPriority { value } => describe_io_priority(*value),
         HostOp::MoveNetDevice { name, name_inside } if name == name_inside => {
@@ -369,6 +375,7 @@ fn host_op_name(op: &HostOp) -> &'static str {
         HostOp::DelegateCgroup { .. } => "DelegateCgroup",
         HostOp::OomScoreAdj { .. } => "OomScoreAdj",
         HostOp::Rlimit { .. } => "Rlimit",
+        HostOp::CheckProfile { .. } => "CheckProfile",
         HostOp::Scheduler { .. } => "Scheduler",
         HostOp::IoPriority { .. } => "IoPriority",
         HostOp::MoveNetDevice { .. } => "MoveNetDevice",

@@ -20,6 +20,7 @@ mod hooks;
 mod id_maps;
 mod idmapped;
 mod kernel_settings;
+mod label;
 mod mount_options;
 mod mounts;
 mod namespaces;
@@ -73,6 +74,7 @@ const CHAPTERS: &[Chapter] = &[
         "what can fail on the host fails before a process exists",
         start::launch,
     ),
+    chapter("host: AppArmor profile", "one that is not loaded is an error of create", label::check_profile),
     chapter(
         "launcher: not dumpable (of a privileged caller)",
         "nobody in a joined namespace may look into the launcher",
@@ -195,6 +197,11 @@ const CHAPTERS: &[Chapter] = &[
         "for all that the program does, and before a filter might know neither call",
         attributes::set_memory_and_personality,
     ),
+    chapter(
+        "init: file of the security label, where init is the process already",
+        "while it may mount a procfs of its own",
+        label::open_privileged,
+    ),
     chapter("init: bounding set", "CAP_SETPCAP is still there", |d, draft| {
         capabilities::bounding_set(d.sets, draft)
     }),
@@ -221,6 +228,11 @@ const CHAPTERS: &[Chapter] = &[
         "launcher: clone into the joined pid namespace",
         "a joined pid namespace sees a process that has only the container's",
         start::enter_pid_namespace,
+    ),
+    chapter(
+        "init: file of the security label, where init was just cloned",
+        "a process may open its own only",
+        label::open_late,
     ),
     chapter(
         "init: look-up of `args[0]`",
@@ -252,6 +264,7 @@ const CHAPTERS: &[Chapter] = &[
     chapter("init: `startContainer` hooks", "in the container, directly before the program", |d, draft| {
         hooks::run_in_container(d, HookKind::StartContainer, draft);
     }),
+    chapter("init: security label", "hooks would inherit it", label::write),
     chapter(
         "init: filter of system calls, kept for the exec",
         "neither waiting nor hooks are under it",
@@ -395,6 +408,7 @@ fn decide<'a>((id, bundle, facts, host, options): Input<'a>, draft: &mut Draft) 
     let mut mount_maps = idmapped::plan_maps(mounts, &users, caller, draft);
     let slots = assign_slots(&namespaces, cgroup.as_ref(), options, &mut mount_maps);
     let sets = capabilities::decide(bundle, host, &users, draft);
+    label::check(bundle.fields(), host, draft);
     let filter = filter::decide(bundle, host, (sets, namespaces.late_pid.is_some()), draft);
     Ok(Decisions {
         id,

@@ -12,6 +12,7 @@ use super::{
     cgroup_mount,
     draft::Draft,
     idmapped::{self, MountMap},
+    label,
     mount_options::{Bind, MountOptions, attr},
     namespaces::flags,
     step::Why,
@@ -239,6 +240,9 @@ pub(super) fn new_mount(
     for (index, word) in &words {
         check_word(decisions, entry, (*index, word), draft);
         parameters.push(draft.text(&entry.option(*index), word.as_str()));
+    }
+    if let Some(option) = label::mount_option(decisions.bundle.fields(), kind, &words) {
+        parameters.push(draft.text("linux.mountLabel", option));
     }
     check_length(entry, &parameters, draft);
     let source = entry.source.as_deref().filter(|source| !source.is_empty()).unwrap_or("none");

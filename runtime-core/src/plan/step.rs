@@ -157,6 +157,11 @@ pub enum HostOp {
         /// Hard limit.
         hard: u64,
     },
+    /// Looks for an AppArmor profile among those that are loaded.
+    CheckProfile {
+        /// Its name.
+        name: String,
+    },
     /// `sched_setattr(2)` on init.
     Scheduler {
         /// What is set.

@@ -8,6 +8,23 @@ use crate::{
     sys::attributes::{self, SchedAttr},
 };
 
+/// Whether AppArmor has the profile. Names of other namespaces and stacks of profiles, and a list that we may not read,
+/// are left to the kernel.
+pub(super) fn check_profile(name: &str) -> Result<()> {
+    let loaded = std::fs::read_to_string("/sys/kernel/security/apparmor/profiles").unwrap_or_default();
+    let is_listed = loaded.lines().any(|line| line.rsplit_once(" (").is_some_and(|(known, _)| known == name));
+    if is_listed || loaded.is_empty() || name.contains("//") || name.starts_with(':') {
+        return Ok(());
+    }
+    let message = "unable to apply apparmor profile: apparmor failed to apply profile: write \
+                   /proc/thread-self/attr/apparmor/exec";
+    Err(Error::from_errno(message, Errno::NOENT.raw_os_error())
+        .with_config_path("process.apparmorProfile")
+        .with_hint(format!(
+            "the profile {name} is not loaded (apparmor_parser loads one, aa-status lists them)"
+        )))
+}
+
 /// Sets policy and parameters.
 pub(super) fn set_scheduler(pid: i32, scheduler: Scheduler) -> Result<()> {
     let Scheduler { policy, nice, priority, flags, runtime, deadline, period } = scheduler;

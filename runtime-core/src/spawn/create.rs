@@ -356,6 +356,7 @@ impl Creation<'_> {
             HostOp::DelegateCgroup { uid } => self.cgroup()?.delegate(*uid),
             HostOp::OomScoreAdj { value } => self.set_oom_score_adj(*value),
             HostOp::Rlimit { resource, name, soft, hard } => self.set_rlimit(*resource, name, *soft, *hard),
+            HostOp::CheckProfile { name } => attributes::check_profile(name),
             HostOp::Scheduler { scheduler } => attributes::set_scheduler(self.record.pid, *scheduler),
             HostOp::IoPriority { value } => attributes::set_io_priority(self.record.pid, *value),
             HostOp::MoveNetDevice { name, name_inside } => self.move_net_device(name, name_inside),

@@ -173,9 +173,9 @@ fn values_without_sense_are_refused() {
             "linux.seccomp.defaultAction: SCMP_ACT_NOTIFY cannot be used as default action",
         ),
         (
-            "/process/apparmorProfile",
-            json!("docker-default"),
-            "process.apparmorProfile: is not supported by this version of orlop",
+            "/linux/intelRdt",
+            json!({"closID": "x"}),
+            "linux.intelRdt: is not supported by this version of orlop",
         ),
     ] {
         let config = value.to_string();

@@ -12,6 +12,7 @@ mod exec;
 mod filter;
 mod hooks;
 mod ids;
+mod label;
 mod legacy;
 mod mask;
 mod mount;
@@ -91,6 +92,8 @@ pub(crate) struct Init {
     /// A procfs that nothing is mounted over.
     proc: Option<Fd>,
     executable: exec::Executable,
+    /// Where the security label of the next exec is written.
+    label: Option<Fd>,
     /// The filter that `Exec` loads.
     filter: Option<filter::Kept>,
     /// Signals that end a waiting container: opened before limits are set, which may allow no more fds.
@@ -112,6 +115,7 @@ impl Init {
             mask: mask::Masks::default(),
             proc: None,
             executable: exec::Executable::none(),
+            label: None,
             filter: None,
             ending: None,
         }
@@ -254,6 +258,11 @@ pub(crate) fn perform(init: &mut Init, op: Op<'static>, rest: &PlanReader<'stati
         Op::IoPriority { value } => Ok(crate::sys::attributes::set_io_priority(value)?),
         Op::MemoryPolicy { mode, nodes } => Ok(crate::sys::attributes::set_memory_policy(mode, nodes)?),
         Op::Personality { persona } => Ok(crate::sys::attributes::set_personality(persona)?),
+        Op::OpenLabel { names } => {
+            init.label = Some(label::open(&names)?);
+            Ok(())
+        }
+        Op::WriteLabel { value } => label::write(init.label.take(), value),
         Op::Filter { program, flags, send } => filter::load(&init.conversation, program, flags, send),
         Op::FilterAtExec { program, flags, raise } => {
             init.filter = Some(filter::Kept { program, flags, raise });

@@ -39,6 +39,11 @@ fn open_sysctl(proc: RawFd, key: &CStr) -> Result<Fd, Errno> {
     }
 }
 
+/// The same below a folder that stays open.
+pub(super) fn walk_from(folder: RawFd, path: &CStr) -> Result<Fd, Errno> {
+    walk_to(file::openat(folder, c".", O_PATH | O_DIRECTORY, 0)?, path)
+}
+
 /// The same where openat2 is hidden: one name after the other, none a link, upwards or a mount.
 fn walk_to(mut here: Fd, key: &CStr) -> Result<Fd, Errno> {
     let mut names = key.to_bytes().split(|&byte| byte == b'/').peekable();
@@ -61,12 +66,14 @@ fn walk_to(mut here: Fd, key: &CStr) -> Result<Fd, Errno> {
     }
 }
 
-/// A procfs of our own, attached nowhere. A user namespace whose /proc has masks may not mount one: there the present
+/// A procfs of our own, attached nowhere. A user namespace whose /proc has masks may not mount one, nor may a process
+/// without capabilities: there the present
 /// /proc serves, since no path in it crosses to another mount (`RESOLVE_NO_XDEV`).
 pub(super) fn private_proc() -> Result<Fd, Errno> {
-    let context = mount::fsopen(c"proc")?;
-    let made =
-        mount::fsconfig(context.raw(), Parameter::Create).and_then(|()| mount::fsmount(context.raw(), 0));
+    let made = mount::fsopen(c"proc").and_then(|context| {
+        mount::fsconfig(context.raw(), Parameter::Create)?;
+        mount::fsmount(context.raw(), 0)
+    });
     match made {
         Err(Errno::EPERM) => present_proc(),
         answer => answer,

@@ -412,6 +412,17 @@ ops! {
         /// Makes CAP_SYS_ADMIN effective for it, without `no_new_privs`; the exec drops it.
         raise: bool,
     }
+    /// Opens the file in /proc that gives the next exec a security label, for `WriteLabel`. A process may write its own
+    /// only, and only the one that it opened itself.
+    OpenLabel {
+        /// Paths below its folder in /proc, of which the first that is there is taken.
+        names: strs,
+    }
+    /// Writes the label for the next exec.
+    WriteLabel {
+        /// What is written.
+        value: str,
+    }
     /// Replaces init by the user's program. Success is told before.
     Exec {
         /// Arguments.

@@ -185,6 +185,9 @@ pub(super) fn filter(errno: i32) -> Option<&'static str> {
 
 fn other(op: &OwnedOp, report: &FailureReport<'_>) -> Option<&'static str> {
     Some(match (op, report.errno) {
+        (OwnedOp::OpenLabel { .. }, ENOENT) => "the container has no /proc, or the kernel no such file",
+        (OwnedOp::WriteLabel { .. }, ENOENT) => "the profile is not loaded",
+        (OwnedOp::WriteLabel { .. }, EACCES | EPERM) => "the policy does not let the runtime give this label",
         (OwnedOp::Filter { .. }, errno) => return filter(errno),
         (OwnedOp::JoinNamespace { .. }, EPERM) => {
             "joining needs CAP_SYS_ADMIN in the user namespace that owns the namespace, and in one's own"

@@ -99,3 +99,23 @@ fn what_this_kernel_cannot_is_refused() {
         ]
     );
 }
+
+#[test]
+fn a_label_is_written_after_the_hooks_and_opened_before_rights_go() {
+    let labelled = || {
+        let mut case = filtered(true)
+            .set("/process/apparmorProfile", json!("docker-default"))
+            .set("/hooks", json!({"startContainer": [{"path": "/bin/true"}]}));
+        case.host.kernel.apparmor = true;
+        case
+    };
+    let plan = labelled().plan().unwrap();
+    let all = names(&plan);
+    assert_eq!(all[all.len() - 4..], ["Hook", "WriteLabel", "FilterAtExec", "Exec"]);
+    let at = |name: &str| all.iter().position(|seen| *seen == name).unwrap();
+    assert!(at("OpenLabel") < at("BoundingSet"));
+    let plan = labelled().namespace("pid", Some(false)).plan().unwrap();
+    let all = names(&plan);
+    let at = |name: &str| all.iter().position(|seen| *seen == name).unwrap();
+    assert!(at("OpenLabel") > at("Clone"), "a process may open its own only");
+}
