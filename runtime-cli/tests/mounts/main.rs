@@ -7,6 +7,7 @@
 
 mod binds;
 mod idmap;
+mod nested;
 mod options;
 mod places;
 mod support;

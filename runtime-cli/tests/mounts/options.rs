@@ -218,3 +218,26 @@ fn remount_changes_what_is_there() {
     let c = options(&facts, "/t/c");
     assert!(c.contains(&"rw".to_owned()), "the superblock stays as it was: {c:?}");
 }
+
+#[test]
+fn the_root_has_the_propagation_asked_for_and_nothing_of_the_hosts() {
+    skip_unless!(host::is_root(), "root");
+    for (word, expected) in [
+        (None, &["master"][..]),
+        (Some("private"), &[]),
+        (Some("rslave"), &["master"]),
+        (Some("shared"), &["shared"]),
+        (Some("unbindable"), &["unbindable"]),
+    ] {
+        let case = Case::new().setup("mount --make-rshared /");
+        let case = match word {
+            Some(word) => case.with(|builder| builder.set("/linux/rootfsPropagation", word)),
+            None => case,
+        };
+        let facts = case.facts(super::support::ORLOP);
+        let words = facts.mount("/").unwrap()["propagation"].as_array().unwrap();
+        let seen: Vec<&str> =
+            words.iter().map(|word| word.as_str().unwrap().split(':').next().unwrap()).collect();
+        assert_eq!(seen, *expected, "{word:?}");
+    }
+}

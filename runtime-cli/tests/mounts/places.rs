@@ -117,7 +117,11 @@ fn what_is_wrong_is_told_with_path_and_place() {
             &["mounts[7]", "nosuchfs", "no such device"],
         ),
         (Case::new().mount(json!({"destination": "/t/x"})), &["mounts[7].type"]),
-        (Case::new().setup(link), &["mounts[0]", "/proc"]),
+        (Case::new().setup(link), &["mounts[0]", "must be mounted on ordinary directory", "/proc"]),
+        (
+            Case::new().setup("rmdir rootfs/proc; touch rootfs/proc"),
+            &["mounts[0]", "must be mounted on ordinary directory"],
+        ),
         (Case::new().bind("src", "/t/x", &["bind", "tmpcopyup"]), &["mounts[7].options", "tmpcopyup"]),
     ] {
         let told = case.run(ORLOP).failure(1);
@@ -179,5 +183,45 @@ fn kernel_file_systems_are_mounted() {
     );
     for kind in known {
         assert_eq!(facts.mount(&format!("/t/{kind}")).unwrap()["type"], kind);
+    }
+}
+
+#[test]
+fn masks_follow_links_skip_what_is_missing_and_are_laid_once() {
+    skip_unless!(host::is_root(), "root");
+    skip_unless!(host::find("busybox").is_some(), "busybox");
+    let setup =
+        "mkdir rootfs/folder rootfs/ro; touch rootfs/folder/file rootfs/ro/file; echo secret >rootfs/secret
+ln -s /secret rootfs/link; ln -s ../../../../etc rootfs/up; echo kept >rootfs/etc/kept";
+    let script = "cd /; /bin/busybox cat secret; /bin/busybox ls folder up; /bin/busybox ls m; echo x >ro/file
+/bin/busybox rm secret; /bin/busybox awk '$2 ~ /^.(secret|folder|etc|m|ro|nothing)/ {print $2, $3, $4}' /proc/mounts";
+    let case = Case::new().setup(setup).script(script).tmpfs("/m", &["nosuid", "noexec"]).with(|builder| {
+        builder
+            .set(
+                "/linux/maskedPaths",
+                json!(["/link", "/folder", "/folder/", "//folder", "/nothing/at/all", "/up", "/m"]),
+            )
+            .set("/linux/readonlyPaths", json!(["/ro", "/nothing"]))
+    });
+    let output = case.run(ORLOP);
+    assert!(output.stderr().matches("Read-only file system").count() > 0, "{}", output.stderr());
+    let said = output.stdout();
+    let mut lines: Vec<&str> = said.lines().collect();
+    lines.sort_unstable();
+    // The mask of files, the folder below it and all else as it was; one mask where three were asked for.
+    let expected = [
+        ("/etc tmpfs", "ro,"),
+        ("/folder tmpfs", "ro,"),
+        ("/m tmpfs", "ro,"),
+        ("/m tmpfs", "rw,nosuid,noexec,"),
+        ("/ro ", "ro,"),
+        ("/secret devtmpfs", ""),
+        ("folder:", ""),
+        ("up:", ""),
+    ];
+    lines.retain(|line| !line.is_empty());
+    assert_eq!(lines.len(), expected.len(), "{said}");
+    for (line, (begin, flags)) in lines.iter().zip(expected) {
+        assert!(line.starts_with(begin) && line.contains(flags), "{line}: {begin} {flags}");
     }
 }

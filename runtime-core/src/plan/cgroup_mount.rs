@@ -97,6 +97,7 @@ fn tmpfs(entry: &Entry, draft: &mut Draft) {
         copy_up: false,
         inherit_mode: false,
         idmap: Slot::NONE,
+        or_bind: std::ffi::CString::default(),
     };
     draft.init(op, entry.why());
 }
@@ -120,6 +121,7 @@ fn hierarchy_mount(entry: &Entry, target: &str, hierarchy: &Hierarchy, draft: &m
         copy_up: false,
         inherit_mode: false,
         idmap: Slot::NONE,
+        or_bind: std::ffi::CString::default(),
     };
     draft.init(op, entry.why());
 }

@@ -14,6 +14,7 @@ use super::{
 };
 use crate::{Error, ErrorKind, error::errno_text};
 
+const EPERM: i32 = 1;
 const ENOENT: i32 = 2;
 const EACCES: i32 = 13;
 
@@ -135,12 +136,28 @@ fn chdir(path: &str, report: &FailureReport<'_>) -> Error {
 }
 
 fn mount(step: &InitStep, (source, target): (&str, &str), report: &FailureReport<'_>) -> Error {
-    let what = detail_words(&step.op, report.detail).unwrap_or_else(|| "mount".to_owned());
+    let what = mount_words(step, report)
+        .or_else(|| detail_words(&step.op, report.detail))
+        .unwrap_or_else(|| "mount".to_owned());
     let asked = asked_by(step);
     Error::from_errno(
         format!("error mounting {source:?} to rootfs at {target:?}{asked}: {what}"),
         report.errno,
     )
+    .context("unable to start container process: error during container init")
+}
+
+/// What proc and sysfs alone are refused for.
+fn mount_words(step: &InitStep, report: &FailureReport<'_>) -> Option<String> {
+    let OwnedOp::NewMount { fs_type, no_symlink: true, .. } = &step.op else { return None };
+    let kind = text(fs_type);
+    match (report.detail.what(), report.errno) {
+        (Detail::MISMATCH, _) => Some(format!("filesystem {kind:?} must be mounted on ordinary directory")),
+        (Detail::COVERED, EPERM) => Some(format!(
+            "the kernel allows no new {kind} while parts of the one that the runtime sees are covered, as in a container"
+        )),
+        _ => None,
+    }
 }
 
 /// `error running createContainer hook #0: …`; kind and index are in the JSON path that asked.
@@ -189,6 +206,7 @@ fn detail_words(op: &OwnedOp, detail: Detail) -> Option<String> {
         Detail::ATTRIBUTES => "set its flags",
         Detail::PROPAGATION => "set its propagation",
         Detail::MISMATCH => "what is there is something else",
+        Detail::COVERED => "make its mount",
         Detail::IDMAP => "set its id map, which not every file system supports",
         Detail::LINK => "copy the link",
         Detail::OWNER => "set owner and mode",

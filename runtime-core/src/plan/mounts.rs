@@ -259,6 +259,13 @@ pub(super) fn new_mount(
         copy_up: options.tmpcopyup && is_tmpfs,
         inherit_mode: is_tmpfs && !words.iter().any(|(_, word)| word.starts_with("mode=")),
         idmap: entry.map.slot,
+        // The kernel gives a sysfs only to the owner of the network namespace, and none while the caller's is covered
+        // in parts, as in a container.
+        or_bind: if kind == "sysfs" && decisions.binds_devices() {
+            c"/sys".to_owned()
+        } else {
+            CString::default()
+        },
     };
     draft.init(op, entry.why());
     entry.more_propagation(draft);

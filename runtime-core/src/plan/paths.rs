@@ -1,9 +1,17 @@
 //! Masked and read-only paths (config-linux.md), and the file systems that are made read-only only now because
 //! mount points had to be made in them.
 
+use std::path::Path;
+
 use orlop_init::wire::OwnedOp;
 
-use super::{Decisions, bind_mounts, draft::Draft, mount_options::attr, mounts, step::Why};
+use super::{
+    Decisions, bind_mounts,
+    draft::Draft,
+    mount_options::attr,
+    mounts::{self, container_path},
+    step::Why,
+};
 
 fn masked<'a>(decisions: &Decisions<'a>) -> &'a [String] {
     decisions.linux().and_then(|linux| linux.masked_paths().as_deref()).unwrap_or_default()
@@ -28,7 +36,14 @@ pub(super) fn close_paths(decisions: &Decisions<'_>, draft: &mut Draft) {
             draft.init(OwnedOp::ReadonlyPath { path }, why);
         }
     }
-    for (index, path) in masked(decisions).iter().enumerate() {
+    let masked = masked(decisions);
+    for (index, path) in masked.iter().enumerate() {
+        // A second mask would hide only the first.
+        let is_same =
+            |earlier: &String| container_path(Path::new(earlier)) == container_path(Path::new(path));
+        if masked[..index].iter().any(is_same) {
+            continue;
+        }
         if let Some((path, why)) = checked(draft, "linux.maskedPaths", index, path) {
             draft.init(OwnedOp::MaskPath { path }, why);
         }

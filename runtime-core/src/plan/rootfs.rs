@@ -51,6 +51,11 @@ pub(super) fn enter(decisions: &Decisions<'_>, draft: &mut Draft) {
     if let Some(flags) = asked {
         // Only the root itself: each mount below has what its own options say.
         let flags = flags & !propagation::REC;
+        if flags == propagation::SHARED {
+            // A peer group of its own, that gets nothing from the host's.
+            let flags = propagation::PRIVATE;
+            draft.init(OwnedOp::RootfsPropagation { flags }, Why::config("linux.rootfsPropagation"));
+        }
         draft.init(OwnedOp::RootfsPropagation { flags }, Why::config("linux.rootfsPropagation"));
     }
 }

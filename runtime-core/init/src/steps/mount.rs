@@ -113,6 +113,7 @@ pub(super) fn mount_new(init: &mut Init, op: &Op<'static>) -> Result<(), Failure
         copy_up,
         inherit_mode,
         idmap,
+        or_bind,
     } = *op
     else {
         return Err(Malformed.into());
@@ -124,21 +125,12 @@ pub(super) fn mount_new(init: &mut Init, op: &Op<'static>) -> Result<(), Failure
         let mounted = path::resolve(root, target, Last::Followed, Missing::Fails).at(Detail::TARGET)?;
         return set_mount_propagation(mounted.raw(), u64::from(propagation)).at(Detail::PROPAGATION);
     }
-    let context = mount::fsopen(fs_type).at(Detail::FS_TYPE)?;
-    if !source.is_empty() {
-        mount::fsconfig(context.raw(), Parameter::String(c"source", source)).at(Detail::SOURCE)?;
-    }
-    if let Some(namespace) = init.slot(pid_namespace)? {
-        mount::fsconfig(context.raw(), Parameter::Fd(c"pidns", namespace)).at(Detail::SUPERBLOCK)?;
-    }
-    if inherit_mode && place.existed {
-        set_mode_of(context.raw(), &place.target).at(Detail::SUPERBLOCK)?;
-    }
-    for (index, option) in options.iter().enumerate() {
-        set_option(context.raw(), option).at(Detail::OPTION.with(index as u32))?;
-    }
-    mount::fsconfig(context.raw(), Parameter::Create).at(Detail::SUPERBLOCK)?;
-    let mounted = mount::fsmount(context.raw(), attributes).at(Detail::ATTRIBUTES)?;
+    let fresh =
+        NewFileSystem { fs_type, source, options, attributes, pid_namespace: init.slot(pid_namespace)? };
+    let mounted = match fresh.make((inherit_mode && place.existed).then_some(&place.target)) {
+        Err(Failure { errno: Errno::EPERM, .. }) if !or_bind.is_empty() => bind_instead(or_bind, attributes)?,
+        answer => answer?,
+    };
     if let Some(namespace) = init.slot(idmap)? {
         super::tree::set_idmap(mounted.raw(), namespace, false)?;
     }
@@ -153,6 +145,43 @@ pub(super) fn mount_new(init: &mut Init, op: &Op<'static>) -> Result<(), Failure
         init.devpts = Some(mounted);
     }
     Ok(())
+}
+
+/// A file system that is mounted nowhere yet.
+struct NewFileSystem {
+    fs_type: &'static CStr,
+    source: &'static CStr,
+    options: List<'static, &'static CStr>,
+    attributes: u64,
+    pid_namespace: Option<RawFd>,
+}
+
+impl NewFileSystem {
+    fn make(&self, mode_of: Option<&Fd>) -> Result<Fd, Failure> {
+        let context = mount::fsopen(self.fs_type).at(Detail::FS_TYPE)?;
+        if !self.source.is_empty() {
+            mount::fsconfig(context.raw(), Parameter::String(c"source", self.source)).at(Detail::SOURCE)?;
+        }
+        if let Some(namespace) = self.pid_namespace {
+            mount::fsconfig(context.raw(), Parameter::Fd(c"pidns", namespace)).at(Detail::SUPERBLOCK)?;
+        }
+        if let Some(target) = mode_of {
+            set_mode_of(context.raw(), target).at(Detail::SUPERBLOCK)?;
+        }
+        for (index, option) in self.options.iter().enumerate() {
+            set_option(context.raw(), option).at(Detail::OPTION.with(index as u32))?;
+        }
+        mount::fsconfig(context.raw(), Parameter::Create).at(Detail::SUPERBLOCK)?;
+        mount::fsmount(context.raw(), self.attributes).at(Detail::COVERED)
+    }
+}
+
+/// What is there already, with the attributes asked for on all of it.
+fn bind_instead(path: &CStr, attributes: u64) -> Result<Fd, Failure> {
+    let tree = mount::clone_tree(file::AT_FDCWD, path, true).at(Detail::SOURCE)?;
+    let set = Change { set: attributes & !MOUNT_ATTR_ATIME, ..Change::default() }.attributes();
+    mount::mount_setattr(tree.raw(), true, set).at(Detail::ATTRIBUTES)?;
+    Ok(tree)
 }
 
 /// The longest value that `fsconfig(2)` takes, 255 bytes. With its key an option may be longer, but not so that it
@@ -201,10 +230,11 @@ fn find_place(root: RawFd, target: &CStr, no_symlink: bool) -> Result<Place, Fai
         }
         answer => Place { target: answer.at(Detail::TARGET)?, existed: true },
     };
-    if no_symlink && file::fstat(place.target.raw()).at(Detail::TARGET)?.kind() == S_IFLNK {
-        return Err(Failure::new(Errno::ELOOP, Detail::MISMATCH));
+    match no_symlink.then(|| file::fstat(place.target.raw())).transpose().at(Detail::TARGET)? {
+        Some(there) if there.kind() == S_IFLNK => Err(Failure::new(Errno::ELOOP, Detail::MISMATCH)),
+        Some(there) if !there.is_dir() => Err(Failure::new(Errno::ENOTDIR, Detail::MISMATCH)),
+        _ => Ok(place),
     }
-    Ok(place)
 }
 
 /// A tmpfs over a directory looks like it: `/tmp` stays sticky, as in other runtimes.

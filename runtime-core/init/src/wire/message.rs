@@ -132,6 +132,8 @@ impl Detail {
     pub const IDMAP: Self = Self(28);
     /// Reading or making a symbolic link.
     pub const LINK: Self = Self(29);
+    /// Making the mount of a new file system: EPERM where parts of all others of proc or sysfs are covered.
+    pub const COVERED: Self = Self(30);
 
     /// The same with a number.
     #[must_use]

@@ -119,6 +119,8 @@ ops! {
         inherit_mode: bool,
         /// A user namespace with the id map of the mount, or [`Slot::NONE`].
         idmap: slot,
+        /// A tree to bind instead, with all mounts below, where the kernel allows no new file system (EPERM); or empty.
+        or_bind: str,
     }
     /// Clones a tree of the host and attaches it beneath the rootfs.
     BindMount {

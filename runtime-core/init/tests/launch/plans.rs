@@ -29,6 +29,7 @@ pub fn new_mount(fs_type: &str, target: &str, options: &[&str], attributes: u64)
         copy_up: false,
         inherit_mode: fs_type == "tmpfs",
         idmap: Slot::NONE,
+        or_bind: CString::default(),
     }
 }
 

@@ -91,10 +91,7 @@ fn new_mount(kind: &str, options: &[std::ffi::CString], report: &FailureReport<'
                 None => format!("did you mean {known:?}?"),
             });
         }
-        ("proc", _, EPERM) => {
-            "the runtime sees a /proc with masked parts, as in a container, so the kernel allows no unmasked one: \
-             unmask /proc of the outer container, or bind /proc instead"
-        }
+        ("proc", _, EPERM) => "unmask /proc of the container that the runtime is in, or bind /proc instead",
         ("sysfs", _, EPERM) => {
             "sysfs belongs to the owner of the network namespace: make one, or bind /sys instead"
         }

@@ -45,6 +45,14 @@ pub(super) const fn opened_by(from_host: bool) -> &'static str {
     if from_host { ", opened by the host where init may not" } else { "" }
 }
 
+fn instead(or_bind: &std::ffi::CStr) -> String {
+    if or_bind.is_empty() {
+        String::new()
+    } else {
+        format!(", or bind {} where the kernel allows no new one", text(or_bind))
+    }
+}
+
 fn mapped(idmap: Slot, recursive: bool) -> &'static str {
     match (idmap, recursive) {
         (Slot::NONE, _) => "",
@@ -55,7 +63,17 @@ fn mapped(idmap: Slot, recursive: bool) -> &'static str {
 
 pub(super) fn describe(op: &OwnedOp) -> String {
     match op {
-        OwnedOp::NewMount { fs_type, target, options, attributes, propagation, copy_up, idmap, .. } => {
+        OwnedOp::NewMount {
+            fs_type,
+            target,
+            options,
+            attributes,
+            propagation,
+            copy_up,
+            idmap,
+            or_bind,
+            ..
+        } => {
             // `ro` is a flag of the mount and of the file system.
             let flags = attribute_words(*attributes, 0);
             let options =
@@ -68,6 +86,7 @@ pub(super) fn describe(op: &OwnedOp) -> String {
             let mapped = mapped(*idmap, false);
             with_options(format!("mount {} on {}{mapped}", text(fs_type), text(target)), &all.join(","))
                 + copied
+                + &instead(or_bind)
         }
         OwnedOp::BindMount {
             source,

@@ -186,7 +186,7 @@ fn the_root_gets_its_propagation() {
             plan.init.iter().any(|step| step.op == OwnedOp::RootPropagation { flags: before | REC }),
             "{word:?}"
         );
-        let seen = plan.init.iter().find_map(|step| match step.op {
+        let seen = plan.init.iter().rev().find_map(|step| match step.op {
             OwnedOp::RootfsPropagation { flags } => Some(flags),
             _ => None,
         });

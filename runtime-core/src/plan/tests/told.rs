@@ -94,14 +94,14 @@ fn failures_have_the_words_that_engines_look_for() {
             22,
             Detail::OPTION.with(0),
             ErrorKind::Kernel,
-            "error mounting \"shm\" to rootfs at \"/dev/shm\" (mounts[3]): option \"sized=64k\": invalid argument",
+            "unable to start container process: error during container init: error mounting \"shm\" to rootfs at \"/dev/shm\" (mounts[3]): option \"sized=64k\": invalid argument",
         ),
         (
             &is_shm,
             20,
             Detail::TARGET,
             ErrorKind::Kernel,
-            "error mounting \"shm\" to rootfs at \"/dev/shm\" (mounts[3]): make or open the target: not a directory",
+            "unable to start container process: error during container init: error mounting \"shm\" to rootfs at \"/dev/shm\" (mounts[3]): make or open the target: not a directory",
         ),
         (
             &is_hook,
