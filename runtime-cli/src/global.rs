@@ -27,8 +27,11 @@ const SYSTEMD_CGROUP: Flag = Flag::switch(
     "systemd-cgroup",
     "systemd cgroup driver; not supported yet: refused where a container is made",
 );
-const CGROUP_MANAGER: Flag =
-    Flag::value("cgroup-manager", "NAME", "cgroupfs (default); systemd and disabled are not supported yet");
+const CGROUP_MANAGER: Flag = Flag::value(
+    "cgroup-manager",
+    "NAME",
+    "cgroupfs (default), or disabled: no cgroup; systemd is not supported yet",
+);
 const ROOTLESS: Flag = Flag::value(
     "rootless",
     "WHEN",
@@ -146,7 +149,7 @@ impl Globals {
     /// Refuses what no container can be made with.
     pub fn check_cgroup_manager(&self) -> Result<()> {
         let failure = match self.cgroup_manager {
-            CgroupManager::Cgroupfs => return Ok(()),
+            CgroupManager::Cgroupfs | CgroupManager::Disabled => return Ok(()),
             CgroupManager::Systemd => Failure::new(
                 "the systemd cgroup driver (--systemd-cgroup) is not supported by this version of orlop yet; \
                  set the engine to cgroupfs",
@@ -156,11 +159,6 @@ impl Globals {
                  Podman: cgroup_manager = \"cgroupfs\" in containers.conf; CRI-O: cgroup_manager = \"cgroupfs\" and \
                  conmon_cgroup = \"pod\"; kubelet: cgroupDriver: cgroupfs",
             ),
-            CgroupManager::Disabled => Failure::new(
-                "containers without a cgroup of their own (--cgroup-manager disabled) are not supported by this \
-                 version of orlop yet",
-            )
-            .with_hint("Podman: leave --cgroups=disabled away"),
         };
         Err(failure)
     }

@@ -272,8 +272,6 @@ fn the_systemd_driver_is_refused_where_a_container_is_made() {
         let message = failure(args, 1);
         assert!(message.contains("systemd cgroup driver") && message.contains("cgroupfs"), "{message}");
     }
-    let message = failure(&["--cgroup-manager", "disabled", "create", "x"], 1);
-    assert!(message.contains("--cgroup-manager disabled"), "{message}");
 }
 
 #[test]

@@ -211,3 +211,16 @@ fn a_controller_that_is_not_mounted_is_named() {
         assert_eq!(container.leftovers(), Vec::<String>::new(), "{controller}");
     }
 }
+
+#[test]
+fn without_a_cgroup_manager_the_container_stays_where_the_caller_is() {
+    skip_unless!(host::is_root(), "root");
+    let runtime = Runtime::new(ORLOP).option("--cgroup-manager").option("disabled");
+    let bundle = waiting().set("/linux/namespaces", json!([{"type": "mount"}, {"type": "pid"}])).build();
+    let container = runtime.container(&bundle);
+    container.create(&[]).success();
+    let of = |pid: &str| fs::read_to_string(format!("/proc/{pid}/cgroup")).expect("readable");
+    assert_eq!(of(&container.state()["pid"].to_string()), of("self"));
+    container.delete(&["--force"]).success();
+    assert!(container.leftovers().is_empty(), "{:?}", container.leftovers());
+}

@@ -211,6 +211,8 @@ pub struct CreateOptions {
     pub rootless: Option<bool>,
     /// No cgroup where nobody asks for one by a path or by limits, though it could be made.
     pub cgroup_for_limits_only: bool,
+    /// No cgroup at all: the container stays in the caller's.
+    pub without_cgroup: bool,
     /// Who starts.
     pub(crate) start_by: StartBy,
 }
@@ -227,6 +229,7 @@ impl CreateOptions {
             extra_bind: None,
             rootless: None,
             cgroup_for_limits_only: false,
+            without_cgroup: false,
             start_by: StartBy::AnyCommand,
         }
     }
@@ -278,6 +281,14 @@ impl CreateOptions {
     #[must_use]
     pub fn cgroup_for_limits_only(mut self) -> Self {
         self.cgroup_for_limits_only = true;
+        self
+    }
+
+    /// `--cgroup-manager disabled`: the container stays in the caller's cgroup. Limits in the configuration are refused then,
+    /// device rules have no effect.
+    #[must_use]
+    pub fn without_cgroup(mut self, on: bool) -> Self {
+        self.without_cgroup = on;
         self
     }
 

@@ -6,7 +6,7 @@ use super::{Command, Group};
 use crate::{
     args::{Arity, Flag, Order, Parsed},
     failure::{Result, exit},
-    global::Globals,
+    global::{CgroupManager, Globals},
     launch::flags,
     output,
 };
@@ -33,7 +33,8 @@ fn run(globals: &Globals, args: &Parsed) -> Result<u8> {
     let options = CreateOptions::new()
         .no_pivot(args.is_set(&flags::NO_PIVOT))
         .no_new_keyring(args.is_set(&flags::NO_NEW_KEYRING))
-        .rootless(globals.rootless);
+        .rootless(globals.rootless)
+        .without_cgroup(globals.cgroup_manager == CgroupManager::Disabled);
     let prepared = globals.runtime()?.prepare(ID, Bundle::open(&args.operands[0])?, options)?;
     for warning in prepared.warnings() {
         globals.log.warn(&warning.to_string());

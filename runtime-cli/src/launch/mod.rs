@@ -23,7 +23,7 @@ use crate::{
     args::Parsed,
     commands::PATIENCE,
     failure::{Failure, Result},
-    global::Globals,
+    global::{CgroupManager, Globals},
 };
 
 /// Whether the command stays with the container.
@@ -111,7 +111,8 @@ impl<'a> Launch<'a> {
         let mut options = options
             .no_pivot(self.no_pivot)
             .no_new_keyring(self.no_new_keyring)
-            .preserved_fds(self.inherited.count());
+            .preserved_fds(self.inherited.count())
+            .without_cgroup(self.globals.cgroup_manager == CgroupManager::Disabled);
         if self.globals.rootless.is_some() {
             options = options.rootless(self.globals.rootless);
         }

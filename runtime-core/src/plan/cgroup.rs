@@ -43,6 +43,16 @@ pub(super) fn is_wanted(
     options: &CreateOptions,
     draft: &mut Draft,
 ) -> bool {
+    if options.without_cgroup {
+        if !limits(bundle).is_empty() {
+            draft
+                .problem("linux.resources", "cannot be kept to without a cgroup (--cgroup-manager disabled)");
+        }
+        if path(bundle).is_some() {
+            draft.warning("linux.cgroupsPath", "has no effect without a cgroup (--cgroup-manager disabled)");
+        }
+        return false;
+    }
     if !is_rootless(options, &host.credentials) {
         return true;
     }

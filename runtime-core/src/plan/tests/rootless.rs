@@ -62,6 +62,21 @@ fn groups_are_left_alone_where_setgroups_is_denied() {
 }
 
 #[test]
+fn without_a_cgroup_limits_are_refused_and_a_path_has_no_effect() {
+    let without = |case: Case| Case { options: CreateOptions::new().without_cgroup(true), ..case };
+    let plan = without(Case::default().set("/linux/cgroupsPath", json!("/a/b"))).plan().unwrap();
+    assert!(plan.cgroup.is_none());
+    assert!(
+        plan.warnings.iter().any(|warning| warning.config_path == "linux.cgroupsPath"),
+        "{:?}",
+        plan.warnings
+    );
+    let limited = without(Case::default().set("/linux/resources", json!({"pids": {"limit": 5}})));
+    let expected = ["linux.resources: cannot be kept to without a cgroup (--cgroup-manager disabled)"];
+    assert_eq!(limited.problems(), expected);
+}
+
+#[test]
 fn a_cgroup_is_made_where_one_is_delegated() {
     let limits = json!({"pids": {"limit": 5}});
     let plan = |rights, has_limits: bool, for_limits_only: bool| {
