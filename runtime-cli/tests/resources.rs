@@ -216,7 +216,9 @@ fn a_controller_that_is_not_mounted_is_named() {
 fn without_a_cgroup_manager_the_container_stays_where_the_caller_is() {
     skip_unless!(host::is_root(), "root");
     let runtime = Runtime::new(ORLOP).option("--cgroup-manager").option("disabled");
-    let bundle = waiting().set("/linux/namespaces", json!([{"type": "mount"}, {"type": "pid"}])).build();
+    let bundle = waiting()
+        .set("/linux/namespaces", json!([{"type": "mount"}, {"type": "pid"}, {"type": "uts"}]))
+        .build();
     let container = runtime.container(&bundle);
     container.create(&[]).success();
     let of = |pid: &str| fs::read_to_string(format!("/proc/{pid}/cgroup")).expect("readable");
