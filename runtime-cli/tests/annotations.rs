@@ -125,3 +125,23 @@ fn what_an_annotation_asks_for_in_vain_is_told() {
         assert_eq!(container.leftovers(), Vec::<String>::new(), "{name}");
     }
 }
+
+#[test]
+fn an_unknown_system_call_is_an_error_where_that_is_asked_for() {
+    skip_unless!(host::is_root(), "root");
+    let orlop = Runtime::new(ORLOP);
+    for (value, is_refused) in [("1", true), ("0", false)] {
+        let profile = json!({
+            "defaultAction": "SCMP_ACT_ALLOW",
+            "syscalls": [{"names": ["no_such_call"], "action": "SCMP_ACT_ERRNO"}],
+        });
+        let bundle = Bundle::builder()
+            .set("/linux/seccomp", profile)
+            .set("/annotations/run.oci.seccomp_fail_unknown_syscall", value)
+            .build();
+        let container = orlop.container(&bundle);
+        let created = container.create(&[]);
+        assert_eq!(created.code() != 0, is_refused, "{value}: {}", created.stderr());
+        assert_eq!(created.stderr().contains("no_such_call"), is_refused, "{value}: {}", created.stderr());
+    }
+}

@@ -255,10 +255,9 @@ fn features_is_one_document_with_what_engines_read() {
     assert!(
         supported.iter().all(|flag| seccomp["knownFlags"].as_array().is_some_and(|all| all.contains(flag)))
     );
-    for on in ["apparmor", "selinux"] {
+    for on in ["apparmor", "selinux", "intelRdt"] {
         assert_eq!(features["linux"][on]["enabled"], true, "{on}");
     }
-    assert_eq!(features["linux"]["intelRdt"]["enabled"], false);
     assert_eq!(features["linux"]["mountExtensions"]["idmap"]["enabled"], true);
     assert_eq!(features["linux"]["cgroup"]["systemd"], false);
     assert_eq!(features["linux"]["netDevices"]["enabled"], true);

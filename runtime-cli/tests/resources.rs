@@ -226,3 +226,26 @@ fn without_a_cgroup_manager_the_container_stays_where_the_caller_is() {
     container.delete(&["--force"]).success();
     assert!(container.leftovers().is_empty(), "{:?}", container.leftovers());
 }
+
+#[test]
+fn a_resctrl_group_is_refused_without_resctrl_and_for_wrong_names() {
+    skip_unless!(host::is_root(), "root");
+    let orlop = Runtime::new(ORLOP);
+    let has_resctrl = fs::read_dir("/sys/fs/resctrl/info").is_ok();
+    for (rdt, words) in [
+        (json!({}), "linux.intelRdt: no resctrl file system is mounted"),
+        (json!({"closID": "../x"}), "linux.intelRdt.closID"),
+        (json!({"memBwSchema": "L3:0=f"}), "linux.intelRdt.memBwSchema"),
+        (json!({"memBwSchema": "MB:0=20\nMB:1=20"}), "linux.intelRdt.memBwSchema"),
+        (json!({"schemata": ["L3:0=f", "L3:0=f\nMB:0=20"]}), "linux.intelRdt.schemata[1]"),
+    ] {
+        if has_resctrl && rdt == json!({}) {
+            continue;
+        }
+        let bundle = waiting().set("/linux/intelRdt", rdt.clone()).build();
+        let container = orlop.container(&bundle);
+        let told = container.create(&[]).failure(1);
+        assert!(told.contains(words), "{rdt}: {told}");
+        assert_eq!(container.leftovers(), Vec::<String>::new(), "{rdt}");
+    }
+}

@@ -26,6 +26,7 @@ mod seccomp;
 mod bundle;
 mod host;
 mod cgroup;
+mod resctrl;
 mod state;
 mod validate;
 mod inspect;

@@ -108,7 +108,6 @@ fn run(_globals: &Globals, _args: &Parsed) -> Result<u8> {
 }
 
 fn document() -> serde_json::Value {
-    let off = json!({ "enabled": false });
     let seccomp = orlop::seccomp_words();
     let (modes, flags) = orlop::memory_policy_names();
     json!({
@@ -130,7 +129,7 @@ fn document() -> serde_json::Value {
             },
             "apparmor": { "enabled": true },
             "selinux": { "enabled": true },
-            "intelRdt": off,
+            "intelRdt": { "enabled": true, "schemata": true, "monitoring": true },
             "memoryPolicy": { "modes": modes, "flags": flags },
             "mountExtensions": { "idmap": { "enabled": true } },
             "netDevices": { "enabled": true },

@@ -14,8 +14,12 @@ const HOOKS_STDERR: &str = "run.oci.hooks.stderr";
 /// A socket that takes a pidfd of the container's process, for the command.
 const PIDFD_RECEIVER: &str = "run.oci.pidfd_receiver";
 
+/// A call that no table knows is an error instead of a rule that is skipped.
+const FAIL_UNKNOWN_SYSCALL: &str = "run.oci.seccomp_fail_unknown_syscall";
+
 /// Those that change what a container is: whoever lets others write annotations has to know them.
-pub(crate) const WITH_EFFECT: [&str; 4] = [HOOKS_STDERR, HOOKS_STDOUT, KEEP_ORIGINAL_GROUPS, PIDFD_RECEIVER];
+pub(crate) const WITH_EFFECT: [&str; 5] =
+    [HOOKS_STDERR, HOOKS_STDOUT, KEEP_ORIGINAL_GROUPS, PIDFD_RECEIVER, FAIL_UNKNOWN_SYSCALL];
 
 /// A container without what these ask for would be another one.
 const REFUSED: [(&str, &str); 5] = [
@@ -27,9 +31,8 @@ const REFUSED: [(&str, &str); 5] = [
 ];
 
 /// Without what these ask for a container works, though not in the same way.
-const IGNORED: [(&str, &str); 4] = [
+const IGNORED: [(&str, &str); 3] = [
     ("run.oci.delegate-cgroup", "has no effect: the process stays in the container's cgroup"),
-    ("run.oci.seccomp_fail_unknown_syscall", "has no effect"),
     ("run.oci.systemd.subgroup", "has no effect: the process is in the container's cgroup itself"),
     ("run.oci.timens_offset", "has no effect: use linux.timeOffsets"),
 ];
@@ -50,6 +53,11 @@ impl Bundle {
     /// Whether the process keeps the supplementary groups of whoever starts it.
     pub(crate) fn keeps_original_groups(&self) -> bool {
         self.annotation(KEEP_ORIGINAL_GROUPS).is_some_and(|value| value != "0")
+    }
+
+    /// Whether a system call that is not known makes its profile an error.
+    pub(crate) fn fails_on_unknown_calls(&self) -> bool {
+        self.annotation(FAIL_UNKNOWN_SYSCALL).is_some_and(|value| value != "0")
     }
 
     fn annotation(&self, name: &str) -> Option<&str> {

@@ -45,8 +45,6 @@ pub(crate) struct Fields {
     pub(crate) seccomp: Option<Profile>,
     /// What is wrong in it.
     pub(crate) seccomp_problems: Vec<Problem>,
-    /// JSON paths of fields that this version cannot carry out yet; they are refused by name.
-    pub(crate) unsupported: Vec<String>,
 }
 
 /// The five sets of `process.capabilities`, as written.
@@ -139,7 +137,6 @@ impl Fields {
         linux.remove("personality");
         self.mount_label = text(linux, "mountLabel");
         linux.remove("mountLabel");
-        self.take_unsupported(linux, "intelRdt", "linux.");
         let net_devices = linux.remove("netDevices");
         self.net_devices = net_devices.as_ref().map(net_devices_by_name).unwrap_or_default();
         for namespace in objects(linux, "namespaces") {
@@ -163,26 +160,6 @@ impl Fields {
         for rule in objects(resources, "devices") {
             drop_if_empty(rule, "type");
         }
-    }
-
-    /// Takes out a property that this version cannot carry out, and notes it unless it asks for nothing.
-    fn take_unsupported(&mut self, object: &mut Object, name: &str, prefix: &str) {
-        match object.remove(name) {
-            Some(value) if !is_nothing(&value) => self.unsupported.push(format!("{prefix}{name}")),
-            _ => {}
-        }
-    }
-}
-
-/// Whether a value asks for nothing: producers write empty strings, lists and zeroes where nothing was chosen.
-fn is_nothing(value: &Value) -> bool {
-    match value {
-        Value::Null | Value::Bool(false) => true,
-        Value::Bool(true) => false,
-        Value::Number(number) => number.as_u64() == Some(0),
-        Value::String(text) => text.is_empty(),
-        Value::Array(elements) => elements.is_empty(),
-        Value::Object(entries) => entries.values().all(is_nothing),
     }
 }
 

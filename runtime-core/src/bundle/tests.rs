@@ -40,7 +40,6 @@ fn configurations_of_engines_open_without_a_word() {
         let has_seccomp = engine != "containerd";
         assert_eq!(bundle.fields().seccomp.is_some(), has_seccomp, "{engine}");
         assert_eq!(bundle.fields().seccomp_problems, [], "{engine}");
-        assert_eq!(bundle.fields().unsupported, [""; 0], "{engine}");
         let source: Value = serde_json::from_str(config).unwrap();
         let mounts = bundle.spec().mounts().as_ref().unwrap();
         assert_eq!(mounts.len(), source["mounts"].as_array().unwrap().len(), "{engine}");
@@ -234,12 +233,4 @@ fn unknown_properties_are_warnings() {
         problems(config.to_string().as_bytes()),
         ["root: expected an object, found only \"Root\": the case matters"]
     );
-}
-
-#[test]
-fn fields_that_cannot_be_carried_out_are_noted_unless_they_ask_for_nothing() {
-    let bundle = read(&with("/linux/intelRdt", json!({"closID": "x"})));
-    assert_eq!(bundle.fields().unsupported, ["linux.intelRdt"]);
-    let bundle = read(&with("/linux/intelRdt", json!({})));
-    assert!(bundle.fields().unsupported.is_empty());
 }

@@ -70,6 +70,7 @@ impl Container {
             // Where the container's cgroup is stands in its record.
             cgroups: None,
             cgroup_rights: CgroupRights::None,
+            resctrl: None,
         };
         let outcome = self.exec_with(options, &stdio, deadline, Facts { record, bundle, host, init: &init });
         outcome.map_err(|error| match pidfd::has_ended(&init) {
@@ -103,6 +104,7 @@ impl Container {
             host: &host,
             options: &plan_options,
             cgroup: cgroup.as_ref().map(|(dirs, _)| dirs.clone()),
+            has_rdt_group: record.rdt.is_some(),
         })?;
         tracing::debug!(plan = plan::explain_text(&plan), "exec");
         let warnings = bundle.warnings().iter().chain(&plan.warnings).cloned().collect();

@@ -69,6 +69,9 @@ fn try_delete(runtime: &Runtime, id: &ContainerId, how: Delete, deadline: Deadli
         }
         remove_cgroup(&cgroup, limit)?;
     }
+    if let Some(rdt) = &record.rdt {
+        rdt.remove().map_err(|error| error.context("unable to destroy container"))?;
+    }
     run_poststop(&runtime.shared.launcher, &record, deadline);
     // Last, so that a delete that is cut short can be repeated.
     entry.remove()

@@ -114,6 +114,7 @@ impl Prepared {
             annotations: self.bundle.fields().annotations.clone(),
             owner_uid: rustix::process::geteuid().as_raw(),
             cgroup: self.plan.cgroup.as_ref().map(|cgroup| cgroup.dirs.clone()),
+            rdt: None,
             memory: asked_memory(AskedMemory::default(), &self.bundle),
             own_pid_namespace: self.plan.own_pid_namespace(),
             no_new_keyring: self.no_new_keyring,

@@ -238,7 +238,7 @@ fn parse_mountinfo_line(line: &str) -> Option<Mount<'_>> {
 }
 
 /// mountinfo writes space, tab, newline and backslash as `\ooo`.
-fn unescape(text: &str) -> std::ffi::OsString {
+pub(super) fn unescape(text: &str) -> std::ffi::OsString {
     use std::os::unix::ffi::OsStringExt;
     let bytes = text.as_bytes();
     let mut plain = Vec::with_capacity(bytes.len());

@@ -3,6 +3,7 @@
 mod cgroups;
 mod credentials;
 mod kernel;
+mod resctrl;
 
 pub(crate) use cgroups::{CgroupHost, CgroupRights, Hierarchy};
 pub(crate) use credentials::{Credentials, IdRange, UserNamespace};
@@ -17,6 +18,8 @@ pub(crate) struct HostFacts {
     pub(crate) cgroups: Option<CgroupHost>,
     /// Where the caller may make cgroups, as far as nobody names one.
     pub(crate) cgroup_rights: CgroupRights,
+    /// Where resctrl is mounted.
+    pub(crate) resctrl: Option<std::path::PathBuf>,
 }
 
 impl HostFacts {
@@ -31,6 +34,6 @@ impl HostFacts {
             Some(cgroups) => CgroupRights::of_caller(cgroups),
             None => CgroupRights::None,
         };
-        Ok(Self { kernel: Kernel::probe()?, credentials, cgroups, cgroup_rights })
+        Ok(Self { kernel: Kernel::probe()?, credentials, cgroups, cgroup_rights, resctrl: resctrl::find() })
     }
 }

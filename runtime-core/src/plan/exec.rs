@@ -155,6 +155,8 @@ pub(crate) struct ExecInput<'a> {
     pub(crate) options: &'a CreateOptions,
     /// None: the container has no cgroup of its own.
     pub(crate) cgroup: Option<CgroupDirs>,
+    /// The container is in a resctrl group.
+    pub(crate) has_rdt_group: bool,
 }
 
 /// Decides everything.
@@ -164,6 +166,9 @@ pub(crate) struct ExecInput<'a> {
 pub(crate) fn plan_exec(input: ExecInput<'_>) -> Result<Plan> {
     let mut draft = Draft::default();
     check_supported(input.bundle, &mut draft);
+    if input.has_rdt_group {
+        draft.host(When::At(Barrier::Ready), HostOp::JoinRdtGroup, Why::config("linux.intelRdt"));
+    }
     let decisions = decide(input, &mut draft);
     process::check_user(&decisions, &mut draft);
     for chapter in CHAPTERS {
@@ -185,7 +190,7 @@ pub(crate) fn plan_exec(input: ExecInput<'_>) -> Result<Plan> {
 }
 
 fn decide<'a>(input: ExecInput<'a>, draft: &mut Draft) -> Decisions<'a> {
-    let ExecInput { id, bundle, target, host, options, cgroup } = input;
+    let ExecInput { id, bundle, target, host, options, cgroup, .. } = input;
     let namespaces = namespaces(target);
     let users = match &target.maps {
         Some(maps) => Users::known(maps),

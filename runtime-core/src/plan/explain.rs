@@ -328,6 +328,8 @@ pub(crate) fn describe_host(step: &HostStep) -> String {
                 id_lines(gids)
             )
         }
+        HostOp::MakeRdtGroup { group } => format!("make the resctrl group {}", group.dir.display()),
+        HostOp::JoinRdtGroup => "move the process into the resctrl group".to_owned(),
         HostOp::MoveToCgroup => "move the process into the cgroup".to_owned(),
         HostOp::ApplyLimits { .. } => "apply resource limits".to_owned(),
         HostOp::ApplyDeviceRules { rules } => {
@@ -369,6 +371,8 @@ fn host_op_name(op: &HostOp) -> &'static str {
         HostOp::MakeStartFifos { .. } => "MakeStartFifos",
         HostOp::Launch => "Launch",
         HostOp::WriteIdMaps { .. } => "WriteIdMaps",
+        HostOp::MakeRdtGroup { .. } => "MakeRdtGroup",
+        HostOp::JoinRdtGroup => "JoinRdtGroup",
         HostOp::MoveToCgroup => "MoveToCgroup",
         HostOp::ApplyLimits { .. } => "ApplyLimits",
         HostOp::ApplyDeviceRules { .. } => "ApplyDeviceRules",

@@ -85,7 +85,10 @@ pub(super) fn decide(
             return None;
         }
     };
-    draft.warnings.extend(filter.warnings);
+    match bundle.fails_on_unknown_calls() {
+        true => draft.problems.extend(filter.warnings),
+        false => draft.warnings.extend(filter.warnings),
+    }
     // Init has one thread, and the kernel takes no listener together with this flag.
     let mut flags = filter.flags & !kernel::FLAG_TSYNC;
     if filter.uses_notify {

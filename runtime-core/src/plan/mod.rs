@@ -18,6 +18,7 @@ mod facts;
 mod filter;
 mod hooks;
 mod id_maps;
+mod intel_rdt;
 mod idmapped;
 mod kernel_settings;
 mod label;
@@ -70,7 +71,7 @@ const fn chapter(name: &'static str, place: &'static str, write: fn(&Decisions<'
 /// The order of everything.
 const CHAPTERS: &[Chapter] = &[
     chapter(
-        "host: cgroup, namespaces to join, FIFOs, launcher",
+        "host: cgroup, resctrl group, namespaces to join, FIFOs, launcher",
         "what can fail on the host fails before a process exists",
         start::launch,
     ),
@@ -100,7 +101,7 @@ const CHAPTERS: &[Chapter] = &[
         start::make_namespaces,
     ),
     chapter(
-        "host, at *placed*: pid saved, id maps, cgroup, `oom_score_adj`",
+        "host, at *placed*: pid saved, resctrl group, id maps, cgroup, `oom_score_adj`",
         "id maps and cgroup are given from outside, before anything depends on them",
         start::place,
     ),
@@ -370,9 +371,6 @@ pub(crate) fn plan(
 
 /// What this version cannot do is refused by name.
 fn check_supported(bundle: &Bundle, draft: &mut Draft) {
-    for path in &bundle.fields().unsupported {
-        draft.problem(path, "is not supported by this version");
-    }
     if bundle.spec().process().is_none() {
         draft.problem("process", "is missing: there is nothing to run");
     }

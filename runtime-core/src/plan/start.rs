@@ -19,6 +19,7 @@ fn join(join: &Join, draft: &mut Draft) {
 /// What the host opens and starts.
 pub(super) fn launch(decisions: &Decisions<'_>, draft: &mut Draft) {
     cgroup::make(decisions, draft);
+    super::intel_rdt::make(decisions, draft);
     for join in decisions.namespaces.opened() {
         let op = HostOp::OpenNamespace { slot: join.slot, path: join.path.clone(), kind: join.kind };
         draft.host(When::BeforeLaunch, op, Why::config(format!("linux.namespaces[{}].path", join.index)));
@@ -72,6 +73,7 @@ pub(super) fn make_namespaces(decisions: &Decisions<'_>, draft: &mut Draft) {
 pub(super) fn place(decisions: &Decisions<'_>, draft: &mut Draft) {
     super::id_maps::write_maps(decisions, draft);
     cgroup::place(decisions, draft);
+    super::intel_rdt::join(decisions, draft);
     process::set_oom_score(decisions, draft);
     draft.barrier(Barrier::Placed, "the host knows the process before it goes on");
 }

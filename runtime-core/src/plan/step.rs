@@ -9,6 +9,7 @@ use orlop_init::wire::{OwnedOp, Slot, message::Barrier};
 use crate::{
     bundle::Scheduler,
     cgroup::{CgroupPlan, DeviceRule, Limits},
+    resctrl::RdtGroup,
     state::HookRecord,
 };
 
@@ -124,6 +125,13 @@ pub enum HostOp {
         /// Who writes gid_map.
         gids_by: MapWriter,
     },
+    /// Makes the resctrl group, or checks the one that is there.
+    MakeRdtGroup {
+        /// What it is.
+        group: RdtGroup,
+    },
+    /// Writes the process to the `tasks` of the resctrl group.
+    JoinRdtGroup,
     /// Moves init into the cgroup (`cgroup.procs` of each hierarchy).
     MoveToCgroup,
     /// Writes limits to the cgroup's files.

@@ -344,6 +344,14 @@ impl Creation<'_> {
                 caller.write_map(&process, MapKind::Uid, uids, *uids_by)?;
                 caller.write_map(&process, MapKind::Gid, gids, *gids_by)
             }
+            HostOp::MakeRdtGroup { group } => {
+                self.record.rdt = Some(group.make()?);
+                match self.purpose {
+                    Purpose::Create(entry) => entry.save(&self.record),
+                    Purpose::Exec(_) => Ok(()),
+                }
+            }
+            HostOp::JoinRdtGroup => self.record.rdt.iter().try_for_each(|rdt| rdt.assign(self.record.pid)),
             HostOp::MoveToCgroup => {
                 let pid = self.record.pid;
                 match self.purpose {
@@ -466,6 +474,9 @@ impl Creation<'_> {
             if let Err(failure) = created.undo(&cgroup, Some(Instant::now() + KILL_WAIT)) {
                 error.attach_cleanup(failure);
             }
+        }
+        if let Some(Err(failure)) = self.record.rdt.take().map(|rdt| rdt.remove()) {
+            error.attach_cleanup(failure);
         }
         if self.made.hooks_began {
             run_poststop(self.launcher, &self.record, self.deadline);

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::cgroup::CgroupDirs;
+use crate::{cgroup::CgroupDirs, resctrl::RdtRecord};
 
 /// Version of the record's form. A newer one can still be listed, killed and deleted: those fields never change.
 pub(crate) const RECORD_VERSION: u32 = 1;
@@ -119,6 +119,9 @@ pub(crate) struct Record {
     pub(crate) owner_uid: u32,
     /// None: no cgroup of its own.
     pub(crate) cgroup: Option<CgroupDirs>,
+    /// What was made of `linux.intelRdt`.
+    #[serde(default)]
+    pub(crate) rdt: Option<RdtRecord>,
     /// Memory limits as they were asked for last.
     #[serde(default)]
     pub(crate) memory: AskedMemory,

@@ -344,6 +344,7 @@ mod tests {
             no_new_keyring: false,
             start_steps: Vec::new(),
             poststart: Vec::new(),
+            rdt: None,
             poststop: Vec::new(),
         }
     }

@@ -5,6 +5,7 @@ mod attributes;
 mod devices;
 mod hooks;
 mod id_maps;
+mod intel_rdt;
 mod mounts;
 mod namespaces;
 mod net_devices;
@@ -13,7 +14,6 @@ mod process;
 mod resources;
 mod root;
 mod sysctl;
-mod unsupported;
 mod version;
 
 use std::path::Path;
@@ -32,7 +32,7 @@ pub(crate) fn validate(bundle: &Bundle) -> Vec<Problem> {
 
 /// What is wrong in `linux.resources`, for those that come without the rest.
 pub(crate) fn validate_resources(bundle: &Bundle) -> Vec<Problem> {
-    [resources::check(bundle), unsupported::check(bundle)].concat()
+    resources::check(bundle)
 }
 
 /// One per part of config.json, in the order of the specification.
@@ -47,11 +47,11 @@ const SECTIONS: &[fn(&Bundle) -> Vec<Problem>] = &[
     id_maps::check,
     devices::check,
     net_devices::check,
+    intel_rdt::check,
     resources::check,
     sysctl::check,
     paths::check,
     |bundle| bundle.fields().seccomp_problems.clone(),
-    unsupported::check,
     |bundle| refused_annotations(bundle.annotations()),
 ];
 

@@ -174,8 +174,8 @@ fn values_without_sense_are_refused() {
         ),
         (
             "/linux/intelRdt",
-            json!({"closID": "x"}),
-            "linux.intelRdt: is not supported by this version of orlop",
+            json!({"closID": "a/b"}),
+            "linux.intelRdt.closID: \"a/b\" has a slash: only the root of resctrl, \"/\", may",
         ),
     ] {
         let config = value.to_string();

@@ -86,6 +86,7 @@ impl Case {
             credentials: root(),
             cgroups: Some(unified()),
             cgroup_rights: CgroupRights::Full,
+            resctrl: None,
         };
         Self { config, host, joined: Vec::new(), joined_maps: None, options: CreateOptions::new() }
     }

@@ -266,3 +266,23 @@ fn ids_outside_of_a_joined_namespace_are_told() {
     let error = case.plan().unwrap_err();
     assert_eq!(error.problems()[0].config_path, "process.user.uid");
 }
+
+#[test]
+fn a_resctrl_group_is_made_before_the_launcher_and_joined_at_once() {
+    let asks = || Case::default().set("/linux/intelRdt", json!({"closID": "gold"}));
+    let error = asks().plan().unwrap_err();
+    assert_eq!(
+        error.problems()[0].to_string(),
+        "linux.intelRdt: no resctrl file system is mounted on this host"
+    );
+    let mut case = asks();
+    case.host.resctrl = Some("/sys/fs/resctrl".into());
+    let plan = case.plan().unwrap();
+    let at = |is_it: fn(&HostOp) -> bool| plan.host.iter().position(|step| is_it(&step.op));
+    let made = at(|op| matches!(op, HostOp::MakeRdtGroup { .. }));
+    assert!(made.is_some() && made < at(|op| *op == HostOp::Launch));
+    assert!(at(|op| *op == HostOp::JoinRdtGroup) > at(|op| *op == HostOp::Launch));
+    let mut without = Case::default();
+    without.host.resctrl = Some("/sys/fs/resctrl".into());
+    assert!(without.plan().unwrap().host.iter().all(|step| !matches!(step.op, HostOp::JoinRdtGroup)));
+}
