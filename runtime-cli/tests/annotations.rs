@@ -8,6 +8,7 @@ use serde_json::json;
 const ORLOP: &str = env!("CARGO_BIN_EXE_orlop");
 const GROUPS: [&str; 3] = ["setpriv", "--groups=4242,4243", "--"];
 
+// spec: config.annotations.unknown-ignored config.annotations.key.reverse-domain
 #[test]
 fn unknown_annotations_are_kept_in_the_state() {
     skip_unless!(host::is_root(), "root");

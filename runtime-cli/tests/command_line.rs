@@ -46,11 +46,16 @@ fn failure(args: &[&str], code: i32) -> String {
     message
 }
 
+// spec: runtime.create.no-id-errors runtime.state.no-id-errors runtime.start.no-id-errors runtime.kill.no-id-errors
+// spec: runtime.delete.no-id-errors
 #[test]
 fn wrong_command_lines_have_the_words_of_runc() {
     for (args, words) in [
         (&["create"][..], "\"create\" requires exactly 1 argument(s)"),
         (&["create", "a", "b"], "\"create\" requires exactly 1 argument(s)"),
+        (&["state"], "\"state\" requires exactly 1 argument(s)"),
+        (&["start"], "\"start\" requires exactly 1 argument(s)"),
+        (&["delete"], "\"delete\" requires exactly 1 argument(s)"),
         (&["kill"], "\"kill\" requires a minimum of 1 argument(s)"),
         (&["kill", "a", "TERM", "x"], "\"kill\" requires a maximum of 2 argument(s)"),
         (&["list", "x"], "\"list\" requires exactly 0 argument(s)"),
@@ -81,6 +86,7 @@ fn commands_that_are_not_there_yet_are_refused_by_name() {
     }
 }
 
+// spec: runtime.state.unknown-id-errors runtime.start.unknown-id-errors
 #[test]
 fn a_missing_container_does_not_exist() {
     for args in [
@@ -112,6 +118,7 @@ fn delete_by_force_of_nothing_is_success() {
     }
 }
 
+// spec: bundle.config.file.present runtime.create.no-bundle-errors
 #[test]
 fn a_missing_bundle_is_named_as_engines_know_it() {
     let dir = tempfile::tempdir().expect("temporary directory");
@@ -231,6 +238,8 @@ fn a_reader_that_goes_away_is_no_error() {
     assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
 }
 
+// spec: features.ociversionmin.required features.ociversionmax.required features.ociversionmax.not-below-min
+// spec: features.linux.mountextensions.idmap.partial-is-true
 #[test]
 fn features_is_one_document_with_what_engines_read() {
     let output =

@@ -65,6 +65,14 @@ impl Running {
     }
 }
 
+// spec: runtime.scope.creator-can-operate runtime.state.ociversion.required runtime.state.id.required
+// spec: runtime.state.status.required runtime.state.pid.created runtime.state.bundle.required
+// spec: runtime.state.returns-state runtime.operations.all-supported runtime.create.makes-container
+// spec: runtime.create.args-not-applied runtime.start.running-errors runtime.start.runs-program
+// spec: runtime.kill.signal-delivered runtime.kill.stopped-errors runtime.delete.running-errors
+// spec: runtime.delete.not-stopped-no-effect runtime.delete.removes-resources lifecycle.environment.created
+// spec: lifecycle.environment.program-not-run lifecycle.program.run lifecycle.destroy.undoes-create
+// spec: bundle.config.file.is-read-from-given-directory
 #[test]
 fn a_container_goes_through_its_life() {
     let Some(orlop) = orlop() else { return };
@@ -121,6 +129,7 @@ fn list_knows_status_and_owner() {
     assert_eq!(orlop.call(["list", "-q"]).success().stdout(), format!("{}\n", container.id()));
 }
 
+// spec: runtime.state.id.unique runtime.create.duplicate-id-errors runtime.create.duplicate-id-no-new-container
 #[test]
 fn an_id_is_used_once() {
     let Some(orlop) = orlop() else { return };
@@ -159,6 +168,7 @@ fn run_passes_the_status_on_and_leaves_nothing() {
     }
 }
 
+// spec: runtime.create.unappliable-no-container lifecycle.environment.failure-error runtime.errors.no-side-effects
 #[test]
 fn run_of_a_missing_program_fails_with_the_words_of_engines() {
     let Some(orlop) = orlop() else { return };
@@ -421,29 +431,6 @@ fn a_run_in_the_foreground_connects_terminals() {
     assert_eq!(run.exit_code(), Some(0));
     let after = format!("{:?}", rustix::termios::tcgetattr(&slave).expect("mode"));
     assert_eq!(after, mode, "the mode of our terminal is restored");
-}
-
-#[test]
-fn all_mount_options_of_features_are_known() {
-    let Some(orlop) = orlop() else { return };
-    let features: Value = serde_json::from_str(&orlop.call(["features"]).success().stdout()).expect("JSON");
-    let options: Vec<&str> =
-        features["mountOptions"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-    assert!(options.contains(&"rro"));
-    for option in options {
-        let map = serde_json::json!([{ "containerID": 0, "hostID": 1, "size": 1 }]);
-        let bundle = match option {
-            "tmpcopyup" => Bundle::builder().mount("/mnt", "tmpfs", "tmpfs", &[option]),
-            "idmap" | "ridmap" => Bundle::builder()
-                .mount("/mnt", "bind", "/usr", &["rbind", option])
-                .set("/mounts/7/uidMappings", map.clone())
-                .set("/mounts/7/gidMappings", map),
-            _ => Bundle::builder().mount("/mnt", "bind", "/usr", &["rbind", option]),
-        };
-        let bundle = bundle.build();
-        let output = orlop.call(["validate", &bundle.path().to_string_lossy()]);
-        assert!(output.status.success(), "{option}: {}{}", output.stdout(), output.stderr());
-    }
 }
 
 #[test]

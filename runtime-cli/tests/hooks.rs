@@ -67,6 +67,12 @@ fn state(told: &Value) -> Value {
     serde_json::from_str(told["stdin"].as_str().expect("stdin")).expect("the state is JSON")
 }
 
+// spec: config.hooks.state.stdin hooks.prestart.timing hooks.prestart.before-createruntime hooks.createruntime.timing
+// spec: hooks.createcontainer.timing hooks.createcontainer.after-createruntime hooks.startcontainer.timing
+// spec: hooks.poststart.timing-after-exec hooks.poststart.timing-before-return hooks.poststop.timing-after-delete
+// spec: hooks.poststop.timing-before-return lifecycle.prestart.invoked lifecycle.createruntime.invoked
+// spec: lifecycle.createcontainer.invoked lifecycle.startcontainer.invoked lifecycle.poststart.invoked
+// spec: lifecycle.poststop.invoked
 #[test]
 fn hooks_are_told_the_state_as_their_namespace_sees_it() {
     skip_unless!(host::is_root(), "root");
@@ -107,6 +113,12 @@ fn hooks_are_told_the_state_as_their_namespace_sees_it() {
     assert_eq!(of(&log, "startContainer")["cwd"], "/");
 }
 
+// spec: hooks.prestart.executed-in-runtime-ns hooks.prestart.path-resolution
+// spec: hooks.createruntime.executed-in-runtime-ns hooks.createruntime.path-resolution
+// spec: hooks.createcontainer.executed-in-container-ns hooks.createcontainer.path-resolution
+// spec: hooks.startcontainer.executed-in-container-ns hooks.startcontainer.path-resolution
+// spec: hooks.poststart.executed-in-runtime-ns hooks.poststart.path-resolution hooks.poststop.executed-in-runtime-ns
+// spec: hooks.poststop.path-resolution
 #[test]
 fn hooks_run_in_the_namespaces_of_their_kind() {
     skip_unless!(host::is_root(), "root");
@@ -205,6 +217,13 @@ fn verb_of(kind: &str) -> &'static str {
     }
 }
 
+// spec: config.hooks.order.within-array lifecycle.prestart.failure-error lifecycle.prestart.failure-stops
+// spec: lifecycle.prestart.failure-destroys lifecycle.createruntime.failure-error
+// spec: lifecycle.createruntime.failure-stops lifecycle.createruntime.failure-destroys
+// spec: lifecycle.createcontainer.failure-error lifecycle.createcontainer.failure-stops
+// spec: lifecycle.createcontainer.failure-destroys lifecycle.startcontainer.failure-error
+// spec: lifecycle.startcontainer.failure-stops lifecycle.startcontainer.failure-destroys
+// spec: lifecycle.poststart.failure-error lifecycle.poststart.failure-stops lifecycle.poststart.failure-destroys
 #[test]
 fn a_failing_hook_ends_the_container_and_poststop_still_runs() {
     skip_unless!(host::is_root(), "root");
@@ -260,6 +279,8 @@ fn poststop_follows_hooks_that_init_ran() {
     assert_eq!(container.leftovers(), Vec::<String>::new());
 }
 
+// spec: lifecycle.poststop.failure-continues lifecycle.poststop.failure-delete-succeeds
+// spec: runtime.warnings.flow-unchanged
 #[test]
 fn a_failing_poststop_hook_is_a_warning_and_the_others_run() {
     skip_unless!(host::is_root(), "root");

@@ -39,6 +39,8 @@ fn delete(container: &Container<'_>) {
     assert_eq!(container.leftovers(), Vec::<String>::new());
 }
 
+// spec: linux.namespaces.path.joined linux.namespaces.new linux.namespaces.type.pid linux.namespaces.type.network
+// spec: linux.namespaces.type.ipc linux.namespaces.type.uts linux.namespaces.type.cgroup
 #[test]
 fn each_namespace_can_be_shared_with_a_running_container() {
     skip_unless!(host::is_root(), "root");
@@ -85,6 +87,7 @@ fn all_namespaces_can_be_shared_at_once() {
     delete(&first);
 }
 
+// spec: linux.namespaces.absent-inherits
 #[test]
 fn namespaces_that_are_not_listed_are_those_of_the_runtime() {
     skip_unless!(host::is_root(), "root");
@@ -98,6 +101,7 @@ fn namespaces_that_are_not_listed_are_those_of_the_runtime() {
     assert_eq!(container.leftovers(), Vec::<String>::new());
 }
 
+// spec: linux.namespaces.path.wrong-type-error
 #[test]
 fn a_path_that_is_no_such_namespace_is_refused() {
     skip_unless!(host::is_root(), "root");
@@ -132,6 +136,7 @@ fn ranges() -> Value {
     ])
 }
 
+// spec: linux.namespaces.type.user
 #[test]
 fn a_user_namespace_has_all_ranges_of_its_mappings() {
     skip_unless!(host::is_root(), "root");
@@ -234,6 +239,7 @@ fn mappings_beside_a_joined_user_namespace_must_be_its_own() {
     delete(&first);
 }
 
+// spec: linux.namespaces.type.time
 #[test]
 fn clocks_of_a_time_namespace_differ_by_its_offsets() {
     skip_unless!(host::is_root(), "root");

@@ -105,6 +105,8 @@ macro_rules! host_or_skip {
     }};
 }
 
+// spec: linux.netdevices.available linux.netdevices.keeps-attributes
+// spec: linux.netdevices.keeps-global-permanent-addresses linux.netdevices.up linux.netdevices.no-move-back
 #[test]
 fn a_device_moves_with_its_addresses_and_comes_up() {
     let host = host_or_skip!();
@@ -133,6 +135,7 @@ fn a_device_moves_with_its_addresses_and_comes_up() {
     assert_eq!(host.show("link show dev a0"), Value::Null, "delete moves nothing back");
 }
 
+// spec: linux.netdevices.template-name
 #[test]
 fn a_device_keeps_its_name_or_gets_one_of_a_template() {
     for (devices, expected) in [
@@ -225,6 +228,7 @@ fn a_failed_create_gives_devices_back_as_they_were() {
     }
 }
 
+// spec: linux.netdevices.name-conflict-error
 #[test]
 fn a_name_that_is_taken_in_a_joined_namespace_is_told() {
     let (host, other) = (host_or_skip!(), host_or_skip!());
@@ -251,6 +255,7 @@ fn a_name_that_is_taken_in_a_joined_namespace_is_told() {
     }
 }
 
+// spec: linux.netdevices.move-possible-check
 #[test]
 fn what_cannot_move_is_refused_with_its_path() {
     let host = host_or_skip!();

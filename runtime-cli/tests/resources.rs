@@ -116,6 +116,8 @@ fn has(controller: &str, file: &str) -> bool {
     is_there
 }
 
+// spec: linux.blockio.throttlereadbps.applied linux.blockio.throttlereadiops.applied
+// spec: runtime.create.applies-all-but-process lifecycle.environment.resources-before-program
 #[test]
 fn each_limit_reaches_its_file_of_v1() {
     skip_unless!(host::is_root(), "root");
@@ -135,6 +137,8 @@ fn each_limit_reaches_its_file_of_v1() {
     }
 }
 
+// spec: linux.cpu.quota.not-below-burst linux.cpu.burst.not-above-quota linux.rdma.at-least-one
+// spec: linux.unified.missing-controller-error runtime.create.unappliable-error config.values.invalid-error
 #[test]
 fn a_limit_that_cannot_be_set_is_refused_with_its_path() {
     skip_unless!(host::is_root(), "root");
@@ -227,6 +231,8 @@ fn without_a_cgroup_manager_the_container_stays_where_the_caller_is() {
     assert!(container.leftovers().is_empty(), "{:?}", container.leftovers());
 }
 
+// spec: linux.intelrdt.no-resctrl-error linux.intelrdt.membwschema.prefix linux.intelrdt.membwschema.no-newline
+// spec: linux.intelrdt.schemata.no-newline
 #[test]
 fn a_resctrl_group_is_refused_without_resctrl_and_for_wrong_names() {
     skip_unless!(host::is_root(), "root");

@@ -217,6 +217,9 @@ fn a_user_namespace_has_its_filter() {
     }
 }
 
+// spec: linux.seccomp.listenerpath.socket-type linux.seccomp.listenerpath.seccompfd linux.seccomp.state.json
+// spec: linux.seccomp.state.fds-by-scm-rights linux.seccomp.state.ociversion linux.seccomp.state.pid
+// spec: linux.seccomp.state.state
 #[test]
 fn an_agent_gets_the_listener_and_answers() {
     let Some(orlop) = orlop() else { return };
@@ -303,6 +306,7 @@ fn exec_is_under_the_filter_too() {
     }
 }
 
+// spec: linux.seccomp.listenerpath.failure-error
 #[test]
 fn a_missing_agent_fails_create_and_leaves_nothing() {
     let Some(orlop) = orlop() else { return };

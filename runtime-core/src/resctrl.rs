@@ -224,6 +224,9 @@ mod tests {
         fs::read_to_string(root.path().join(path)).unwrap()
     }
 
+    // spec: linux.intelrdt.tasks linux.intelrdt.closid.default-clos linux.intelrdt.closid-only-must-exist
+    // spec: linux.intelrdt.closid-only-assigned linux.intelrdt.closid-only-missing-error
+    // spec: linux.intelrdt.none-not-written
     #[test]
     fn a_prepared_class_gets_the_process() {
         let root = resctrl();
@@ -242,6 +245,7 @@ mod tests {
         assert!(!root.path().join("silver").is_dir());
     }
 
+    // spec: linux.intelrdt.closid-set-existing-compared linux.intelrdt.closid-set-mismatch-error
     #[test]
     fn a_class_that_is_shared_is_compared_and_not_changed() {
         let root = resctrl();
@@ -267,6 +271,7 @@ mod tests {
         assert_eq!(read(&root, "gold/schemata"), before);
     }
 
+    // spec: linux.intelrdt.delete-own linux.intelrdt.delete-not-foreign
     #[test]
     fn the_own_class_of_a_container_comes_and_goes_with_it() {
         let root = resctrl();
@@ -282,6 +287,8 @@ mod tests {
         assert!(record.made.is_empty());
     }
 
+    // spec: linux.intelrdt.both-schemas-written linux.intelrdt.both-schemas-order linux.intelrdt.one-schema-written
+    // spec: linux.intelrdt.schemata-written
     #[test]
     fn lines_are_written_in_their_order_and_the_last_one_stands() {
         let root = resctrl();
@@ -306,6 +313,7 @@ mod tests {
         assert!(!root.path().join("c1").is_dir());
     }
 
+    // spec: linux.intelrdt.mon.created linux.intelrdt.mon.name linux.intelrdt.mon.removed
     #[test]
     fn a_monitoring_group_is_the_containers_own_in_any_class() {
         let root = resctrl();
@@ -321,5 +329,16 @@ mod tests {
         fs::remove_file(dir.join("tasks")).unwrap();
         record.remove().unwrap();
         assert!(!dir.is_dir() && root.path().join("gold").is_dir());
+    }
+
+    // spec: linux.intelrdt.mon.failure-error
+    #[test]
+    fn a_monitoring_group_that_cannot_be_made_is_an_error() {
+        let root = resctrl();
+        // The stand-in makes no mon_groups in a new folder.
+        let group = RdtGroup { is_shared: false, monitored_as: Some("c1".to_owned()), ..group(&root, "c1") };
+        let error = group.make().unwrap_err();
+        assert_eq!((error.errno(), error.config_path()), (Some(2), Some("linux.intelRdt")));
+        assert!(!root.path().join("c1").is_dir());
     }
 }

@@ -39,6 +39,8 @@ fn is_mapped(facts: &Facts, point: &str) -> bool {
 const BASE: u32 = 100_000;
 const NOBODY: (u64, u64) = (65_534, 65_534);
 
+// spec: linux.mounts.option.idmap linux.mounts.option.idmap.applied linux.mounts.option.idmap.explicit-mappings
+// spec: linux.mounts.option.ridmap linux.mounts.option.ridmap.applied linux.mounts.option.ridmap.explicit-mappings
 #[test]
 fn mappings_of_an_entry_translate_owners() {
     skip_unless!(host::is_root(), "root");
@@ -166,13 +168,17 @@ fn the_program_gets_none_of_the_fds() {
     assert!(is_mapped(&facts, "/t/29"));
 }
 
+// spec: linux.mounts.option.idmap.no-userns-error linux.mounts.option.ridmap.no-userns-error
+// spec: config.mounts.uidmappings.with-gidmappings config.mounts.gidmappings.with-uidmappings
 #[test]
 fn what_cannot_be_mapped_is_told_with_its_place() {
     skip_unless!(host::is_root(), "root");
     let one = [[0, 1000, 1]];
     for (case, place, words) in [
         (case().bind("@BUNDLE@/src", "/t/x", &["bind", "idmap"]), "mounts[7].options[1]", "needs uidMappings and gidMappings"),
+        (case().bind("@BUNDLE@/src", "/t/x", &["rbind", "ridmap"]), "mounts[7].options[1]", "needs uidMappings and gidMappings"),
         (case().mount(mount("/t/x", &["bind"], &one, &[])), "mounts[7].gidMappings", "both uid and gid mappings"),
+        (case().mount(mount("/t/x", &["bind"], &[], &one)), "mounts[7].uidMappings", "both uid and gid mappings"),
         (case().mount(mount("/t/x", &["bind"], &[[0, 1, 2], [1, 9, 1]], &one)), "mounts[7].uidMappings[1]", "overlaps"),
         (case().bind("@BUNDLE@/src", "/t/x", &["bind", "idmap=uids=0-1"]), "mounts[7].options[1]", "ID-ID-SIZE"),
         (

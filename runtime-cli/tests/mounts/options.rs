@@ -44,6 +44,16 @@ fn place(words: &[&str]) -> String {
     format!("/t/{}", words.join(","))
 }
 
+// spec: linux.mounts.option.async linux.mounts.option.atime linux.mounts.option.defaults linux.mounts.option.dev
+// spec: linux.mounts.option.diratime linux.mounts.option.dirsync linux.mounts.option.exec
+// spec: linux.mounts.option.lazytime linux.mounts.option.noatime linux.mounts.option.nodev
+// spec: linux.mounts.option.nodiratime linux.mounts.option.noexec linux.mounts.option.nolazytime
+// spec: linux.mounts.option.nostrictatime linux.mounts.option.nosuid linux.mounts.option.relatime
+// spec: linux.mounts.option.ro linux.mounts.option.rw linux.mounts.option.strictatime linux.mounts.option.suid
+// spec: linux.mounts.option.sync linux.mounts.option.nosymfollow linux.mounts.option.symfollow
+// spec: linux.mounts.option.norelatime linux.mounts.option.silent linux.mounts.option.loud
+// spec: linux.mounts.option.iversion linux.mounts.option.noiversion config.mounts.options.unknown-as-data
+// spec: config.mounts.options.table config.mounts.options.mount8-meaning
 #[test]
 fn words_for_a_new_file_system() {
     skip_unless!(host::is_root(), "root");
@@ -100,6 +110,7 @@ const BIND_DIFFERS: &[(&str, &str)] = &[
     ("/t/ro,rw,nosuid,suid", "as suid"),
 ];
 
+// spec: linux.mounts.option.bind
 #[test]
 fn words_for_a_bind_mount() {
     skip_unless!(host::is_root(), "root");
@@ -143,6 +154,12 @@ const RECURSIVE: &[(&str, &str, &str)] = &[
     ("ro,rrw", "ro", "rw,relatime"),
 ];
 
+// spec: linux.mounts.option.rbind linux.mounts.option.ratime linux.mounts.option.rdev linux.mounts.option.rdiratime
+// spec: linux.mounts.option.rexec linux.mounts.option.rnoatime linux.mounts.option.rnodiratime
+// spec: linux.mounts.option.rnoexec linux.mounts.option.rnorelatime linux.mounts.option.rnostrictatime
+// spec: linux.mounts.option.rnosuid linux.mounts.option.rnosymfollow linux.mounts.option.rrelatime
+// spec: linux.mounts.option.rro linux.mounts.option.rrw linux.mounts.option.rstrictatime linux.mounts.option.rsuid
+// spec: linux.mounts.option.rsymfollow
 #[test]
 fn words_for_a_whole_tree() {
     skip_unless!(host::is_root(), "root");
@@ -164,6 +181,9 @@ fn words_for_a_whole_tree() {
     }
 }
 
+// spec: linux.mounts.option.private linux.mounts.option.rprivate linux.mounts.option.shared
+// spec: linux.mounts.option.rshared linux.mounts.option.slave linux.mounts.option.rslave
+// spec: linux.mounts.option.unbindable linux.mounts.option.runbindable
 #[test]
 fn words_of_propagation() {
     skip_unless!(host::is_root(), "root");
@@ -198,6 +218,7 @@ fn words_of_propagation() {
     }
 }
 
+// spec: linux.mounts.option.remount
 #[test]
 fn remount_changes_what_is_there() {
     skip_unless!(host::is_root(), "root");

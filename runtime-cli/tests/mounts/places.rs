@@ -10,6 +10,7 @@ fn content(case: &Case, path: &str, runtime: &str) -> String {
     case.run(runtime).success().stdout()
 }
 
+// spec: config.mounts.destination.relative-from-slash
 #[test]
 fn destinations_are_resolved_beneath_the_root() {
     skip_unless!(host::is_root(), "root");

@@ -124,6 +124,7 @@ mod tests {
         assert_eq!(parse(b" {} ").unwrap(), json!({}));
     }
 
+    // spec: json.no-duplicate-names
     #[test]
     fn duplicate_names_are_found_with_their_path() {
         for (text, paths) in [
@@ -138,6 +139,7 @@ mod tests {
         }
     }
 
+    // spec: json.utf8
     #[test]
     fn what_is_no_json_is_refused_with_its_place() {
         for (text, words) in [

@@ -204,6 +204,7 @@ fn all_problems_come_at_once() {
     );
 }
 
+// spec: config.extensibility.unknown-ignored
 #[test]
 fn unknown_properties_are_warnings() {
     let mut config = default_spec(false);
@@ -233,4 +234,125 @@ fn unknown_properties_are_warnings() {
         problems(config.to_string().as_bytes()),
         ["root: expected an object, found only \"Root\": the case matters"]
     );
+}
+
+/// A configuration with every object that has a required property.
+fn with_all_that_is_required() -> Value {
+    let mut config = default_spec(false);
+    let disk = json!([{"major": 8, "minor": 0, "rate": 1}]);
+    let map = json!([{"containerID": 0, "hostID": 1, "size": 1}]);
+    config["process"]["consoleSize"] = json!({"height": 1, "width": 1});
+    config["process"]["rlimits"] = json!([{"type": "RLIMIT_CORE", "soft": 1, "hard": 1}]);
+    config["process"]["scheduler"] = json!({"policy": "SCHED_OTHER"});
+    config["process"]["ioPriority"] = json!({"class": "IOPRIO_CLASS_BE", "priority": 4});
+    config["hooks"] = json!({"poststop": [{"path": "/bin/true"}]});
+    config["linux"]["uidMappings"] = map.clone();
+    config["linux"]["gidMappings"] = map;
+    config["linux"]["devices"] = json!([{"type": "c", "path": "/dev/x", "major": 1, "minor": 3}]);
+    config["linux"]["resources"] = json!({
+        "devices": [{"allow": true, "access": "r"}],
+        "blockIO": {
+            "weightDevice": [{"major": 8, "minor": 0, "weight": 10}],
+            "throttleReadBpsDevice": disk,
+            "throttleWriteIOPSDevice": disk,
+        },
+        "hugepageLimits": [{"pageSize": "2MB", "limit": 1}],
+        "network": {"priorities": [{"name": "lo", "priority": 1}]},
+    });
+    config["linux"]["memoryPolicy"] = json!({"mode": "MPOL_LOCAL"});
+    config["linux"]["personality"] = json!({"domain": "LINUX"});
+    config
+}
+
+// spec: config.ociversion.required config.root.required config.root.path.required
+// spec: config.mounts.destination.required config.process.consolesize.height.required
+// spec: config.process.consolesize.width.required config.process.cwd.required config.process.rlimits.type.required
+// spec: config.process.rlimits.soft.required config.process.rlimits.hard.required
+// spec: config.process.scheduler.policy.required config.process.iopriority.class.required
+// spec: config.process.iopriority.priority.required config.hooks.entry.path.required
+// spec: linux.namespaces.type.required linux.idmapping.containerid.required linux.idmapping.hostid.required
+// spec: linux.idmapping.size.required linux.devices.type.required linux.devices.path.required
+// spec: linux.devices.major-minor.required linux.resources.devices.allow.required
+// spec: linux.blockio.weightdevice.major-minor.required linux.blockio.weightdevice.at-least-one
+// spec: linux.blockio.throttlebps.major-minor.required linux.blockio.throttleiops.major-minor.required
+// spec: linux.hugepagelimits.pagesize.required linux.hugepagelimits.limit.required
+// spec: linux.network.priorities.name.required linux.network.priorities.priority.required
+// spec: linux.memorypolicy.mode.required linux.personality.domain.required
+#[test]
+fn what_is_required_is_missed_with_its_path() {
+    assert_eq!(read(&with_all_that_is_required()).warnings(), []);
+    for (pointer, path) in [
+        ("/ociVersion", "ociVersion"),
+        ("/root", "root"),
+        ("/root/path", "root.path"),
+        ("/mounts/0/destination", "mounts[0].destination"),
+        ("/process/consoleSize/height", "process.consoleSize.height"),
+        ("/process/consoleSize/width", "process.consoleSize.width"),
+        ("/process/cwd", "process.cwd"),
+        ("/process/rlimits/0/type", "process.rlimits[0].type"),
+        ("/process/rlimits/0/soft", "process.rlimits[0].soft"),
+        ("/process/rlimits/0/hard", "process.rlimits[0].hard"),
+        ("/process/scheduler/policy", "process.scheduler.policy"),
+        ("/process/ioPriority/class", "process.ioPriority.class"),
+        ("/process/ioPriority/priority", "process.ioPriority.priority"),
+        ("/hooks/poststop/0/path", "hooks.poststop[0].path"),
+        ("/linux/namespaces/0/type", "linux.namespaces[0].type"),
+        ("/linux/uidMappings/0/containerID", "linux.uidMappings[0].containerID"),
+        ("/linux/uidMappings/0/hostID", "linux.uidMappings[0].hostID"),
+        ("/linux/gidMappings/0/size", "linux.gidMappings[0].size"),
+        ("/linux/devices/0/type", "linux.devices[0].type"),
+        ("/linux/devices/0/path", "linux.devices[0].path"),
+        ("/linux/devices/0/minor", "linux.devices[0].minor"),
+        ("/linux/resources/devices/0/allow", "linux.resources.devices[0].allow"),
+        ("/linux/resources/blockIO/weightDevice/0/major", "linux.resources.blockIO.weightDevice[0].major"),
+        ("/linux/resources/blockIO/weightDevice/0/weight", "linux.resources.blockIO.weightDevice[0].weight"),
+        (
+            "/linux/resources/blockIO/throttleReadBpsDevice/0/minor",
+            "linux.resources.blockIO.throttleReadBpsDevice[0].minor",
+        ),
+        (
+            "/linux/resources/blockIO/throttleWriteIOPSDevice/0/major",
+            "linux.resources.blockIO.throttleWriteIOPSDevice[0].major",
+        ),
+        ("/linux/resources/hugepageLimits/0/pageSize", "linux.resources.hugepageLimits[0].pageSize"),
+        ("/linux/resources/hugepageLimits/0/limit", "linux.resources.hugepageLimits[0].limit"),
+        ("/linux/resources/network/priorities/0/name", "linux.resources.network.priorities[0].name"),
+        ("/linux/resources/network/priorities/0/priority", "linux.resources.network.priorities[0].priority"),
+        ("/linux/memoryPolicy/mode", "linux.memoryPolicy.mode"),
+        ("/linux/personality/domain", "linux.personality.domain"),
+    ] {
+        let mut config = with_all_that_is_required();
+        let (parent, name) = pointer.rsplit_once('/').unwrap();
+        config.pointer_mut(parent).unwrap().as_object_mut().unwrap().remove(name).unwrap();
+        let told = problems(config.to_string().as_bytes());
+        assert!(told.len() == 1 && told[0].starts_with(path), "{pointer}: {told:?}");
+    }
+}
+
+// spec: config.annotations.map config.annotations.key.nonempty config.annotations.value.string
+#[test]
+fn annotations_are_texts_by_name() {
+    for (value, expected) in [
+        (json!(["a"]), "annotations: expected an object, found an array"),
+        (json!({"": "x"}), "annotations[\"\"]: a name is not empty and has no NUL character"),
+        (json!({"a": 1}), "annotations.a: expected a string, found the number 1"),
+    ] {
+        assert_eq!(problems(with("/annotations", value).to_string().as_bytes()), [expected]);
+    }
+}
+
+// spec: config.process.user.uid.required config.process.user.gid.required
+#[test]
+fn an_absent_user_is_told_and_taken_as_root() {
+    for (pointer, paths) in [
+        ("/process/user", &["process.user"][..]),
+        ("/process/user/uid", &["process.user.uid"]),
+        ("/process/user/gid", &["process.user.gid"]),
+    ] {
+        let bundle = read(&with(pointer, Value::Null));
+        let told: Vec<_> = bundle.warnings().iter().map(|warning| warning.config_path.as_str()).collect();
+        assert_eq!(told, paths);
+        let user = bundle.spec().process().as_ref().unwrap().user().clone();
+        assert_eq!((user.uid(), user.gid()), (0, 0));
+    }
 }

@@ -224,6 +224,7 @@ mod tests {
         }
     }
 
+    // spec: linux.unified.unknown-written
     #[test]
     fn unified_files_are_written_where_v2_is_mounted() {
         for cgroup in cgroups("unified").into_iter().filter(|cgroup| cgroup.dirs.v2().is_some()) {

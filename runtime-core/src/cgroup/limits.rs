@@ -277,6 +277,7 @@ pub(super) mod tests {
         writes.chain(problems).chain(warnings).map(cut).collect()
     }
 
+    // spec: linux.pids.limit.zero
     #[test]
     fn pids_and_hugepages_and_unified() {
         let with_pids = |pids| Limits { pids, ..Limits::default() };
@@ -312,6 +313,7 @@ pub(super) mod tests {
         }
     }
 
+    // spec: linux.unified.controllers-enabled
     #[test]
     fn unified_comes_last_and_names_its_controllers() {
         let mut limits = limits(r#"{"memory": {"limit": 4096}, "cpu": {"idle": 0}}"#);

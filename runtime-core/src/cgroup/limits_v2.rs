@@ -233,6 +233,8 @@ mod tests {
         *,
     };
 
+    // spec: linux.memory.swap.without-limit linux.memory.kernel.not-recommended
+    // spec: linux.memory.kerneltcp.not-recommended
     #[test]
     fn values_of_v1_are_converted() {
         let rows: &[(&str, &[&str])] = &[

@@ -196,6 +196,7 @@ mod tests {
         }
     }
 
+    // spec: linux.cgroupspath.form linux.cgroupspath.absolute linux.cgroupspath.consistent
     #[test]
     fn unified_paths_follow_the_cgroupfs_rules() {
         let rows = [
@@ -299,6 +300,7 @@ mod tests {
         }
     }
 
+    // spec: linux.cgroupspath.invalid-error
     #[test]
     fn paths_that_name_no_own_cgroup_are_refused() {
         for path in ["/", "/..", ".", "..", "a/..", "/a/../..", "a\0b"] {

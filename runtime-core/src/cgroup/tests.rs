@@ -276,6 +276,8 @@ fn needed_controller_is_enabled_on_the_way() {
     }
 }
 
+// spec: linux.cgroup.chown.only-delegate-files linux.cgroup.chown.existing-listed linux.cgroup.chown.no-others
+// spec: linux.cgroup.chown.v1-not
 #[test]
 fn delegate_gives_the_listed_files_and_no_others() {
     use std::os::unix::fs::MetadataExt;

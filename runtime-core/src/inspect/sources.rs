@@ -92,6 +92,7 @@ mod tests {
     use super::{check_sources, find_rootfs};
     use crate::{Bundle, default_spec};
 
+    // spec: config.root.path.exists bundle.rootfs.present
     #[test]
     fn the_rootfs_is_a_directory_under_its_own_name() {
         let dir = tempfile::tempdir().unwrap();

@@ -80,6 +80,8 @@ mod tests {
 
     use super::{Existence, group};
 
+    // spec: linux.intelrdt.closid-unset-container-id linux.intelrdt.closid-set-missing-created
+    // spec: linux.intelrdt.rules-applied
     #[test]
     fn fields_decide_on_folder_and_lines() {
         let l3 = |text: &str| ("linux.intelRdt.l3CacheSchema".to_owned(), text.to_owned());

@@ -27,6 +27,10 @@ fn told(config: &Value) -> Vec<String> {
     validate(&bundle).iter().map(ToString::to_string).collect()
 }
 
+// spec: config.process.cwd.absolute config.process.args.nonempty config.process.required-for-start
+// spec: config.process.rlimits.type.unmappable-error config.process.rlimits.duplicate-error
+// spec: config.hooks.entry.path.absolute config.hooks.entry.timeout.positive linux.namespaces.duplicate-error
+// spec: linux.namespaces.path.absolute linux.maskedpaths.absolute linux.readonlypaths.absolute
 #[test]
 fn values_without_sense_are_refused() {
     for (pointer, value, expected) in [

@@ -50,6 +50,7 @@ fn is_pre_release(text: &str) -> bool {
 mod tests {
     use super::major;
 
+    // spec: config.ociversion.semver features.ociversionmin.accepted features.ociversionmax.accepted
     #[test]
     fn versions_are_semantic() {
         for version in

@@ -12,6 +12,7 @@ use crate::{
     plans::*,
 };
 
+// spec: linux.namespaces.type.mount
 #[test]
 fn a_container_has_its_namespaces_mounts_and_devices() {
     if is_skipped() {

@@ -121,6 +121,7 @@ fn an_exec_that_the_kernel_refuses_is_told_after_executing() {
     assert_eq!((outcome.failed.unwrap().errno, outcome.status), (8, Some(126)), "{outcome:?}");
 }
 
+// spec: linux.devices.default.console
 #[test]
 fn the_console_is_the_terminal_of_the_program() {
     if is_skipped() {

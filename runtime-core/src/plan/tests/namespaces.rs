@@ -267,6 +267,7 @@ fn ids_outside_of_a_joined_namespace_are_told() {
     assert_eq!(error.problems()[0].config_path, "process.user.uid");
 }
 
+// spec: linux.intelrdt.unset-no-touch
 #[test]
 fn a_resctrl_group_is_made_before_the_launcher_and_joined_at_once() {
     let asks = || Case::default().set("/linux/intelRdt", json!({"closID": "gold"}));

@@ -29,6 +29,10 @@ fn outcome(filter: &Filter, name: &str, args: [u64; 6]) -> u32 {
     run(&filter.program, &Call::new(NATIVE.audit, number, args, false)).0
 }
 
+// spec: linux.seccomp.defaultaction.required linux.seccomp.syscalls.names.required
+// spec: linux.seccomp.syscalls.action.required linux.seccomp.syscalls.args.index.required
+// spec: linux.seccomp.syscalls.args.value.required linux.seccomp.syscalls.args.op.required
+// spec: linux.seccomp.syscalls.names.nonempty linux.seccomp.syscalls.errnoret.unsupported-error
 #[test]
 fn every_mistake_is_told_with_its_place() {
     let value = json!({
@@ -80,6 +84,7 @@ fn every_mistake_is_told_with_its_place() {
     assert_eq!(problems(&json!({})), ["linux.seccomp.defaultAction: is required"]);
 }
 
+// spec: linux.seccomp.defaulterrnoret.unsupported-error linux.seccomp.listenermetadata.without-path
 #[test]
 fn what_contradicts_itself_is_refused() {
     let rule = |action: &str, args: Value| json!({"names": ["socket"], "action": action, "args": args});
