@@ -4,7 +4,7 @@ pub(crate) const X86_64: u16 = 62;
 pub(crate) const AARCH64: u16 = 183;
 
 /// The program lies in the library, in a memfd and in the memory of every container that waits for its start.
-const SIZE_MAX: usize = 64 * 1024;
+const SIZE_MAX: usize = 80 * 1024;
 
 const PT_LOAD: u32 = 1;
 const PT_DYNAMIC: u32 = 2;

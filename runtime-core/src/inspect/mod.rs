@@ -20,6 +20,8 @@ pub(crate) struct BundleFacts {
     pub(crate) rootfs: PathBuf,
     /// Namespaces joined by path, in the order of `linux.namespaces`.
     pub(crate) namespaces: Vec<JoinedNamespace>,
+    /// Mount namespaces of members of the pid namespaces among them, by the same indices.
+    pub(crate) members_mounts: Vec<JoinedNamespace>,
     /// What the user namespace among them has of ids, where a process in it shows that.
     pub(crate) joined_maps: Option<IdMaps>,
 }
@@ -55,9 +57,10 @@ impl BundleFacts {
         let namespaces = namespaces::open_namespaces(bundle, &mut problems);
         problems.extend(namespaces::check_settings_of_own(bundle, &namespaces));
         problems.extend(net_devices::missing(bundle));
+        let members_mounts = namespaces::open_members_mounts(&namespaces);
         let joined_maps = target::maps_of_joined(&namespaces);
         if problems.is_empty() {
-            Ok(Self { rootfs, namespaces, joined_maps })
+            Ok(Self { rootfs, namespaces, members_mounts, joined_maps })
         } else {
             Err(Error::invalid_config(problems))
         }

@@ -2,7 +2,7 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 
-use oci_spec::runtime::{LinuxNamespace, LinuxNamespaceType};
+use oci_spec::runtime::{LinuxNamespace, LinuxNamespaceBuilder, LinuxNamespaceType};
 use rustix::{
     fs::{Mode, OFlags},
     io::Errno,
@@ -29,6 +29,20 @@ pub(super) fn open_namespaces(bundle: &Bundle, problems: &mut Vec<Problem>) -> V
         }
     }
     found
+}
+
+/// The mount namespaces of the processes by whose entry in /proc pid namespaces are joined (`/proc/PID/ns/pid`): they
+/// have a procfs of it, most likely. One that cannot be opened is none.
+pub(super) fn open_members_mounts(joined: &[JoinedNamespace]) -> Vec<JoinedNamespace> {
+    let pids = joined.iter().filter(|joined| joined.kind == LinuxNamespaceType::Pid as u32 && !joined.is_own);
+    pids.filter_map(|joined| {
+        let number = joined.path.strip_prefix("/proc").ok()?.to_str()?.strip_suffix("/ns/pid")?;
+        let path = format!("/proc/{}/ns/mnt", number.parse::<u32>().ok()?);
+        let mounts =
+            LinuxNamespaceBuilder::default().typ(LinuxNamespaceType::Mount).path(path).build().ok()?;
+        open_namespace(joined.index, &mounts).ok()
+    })
+    .collect()
 }
 
 fn open_namespace(index: usize, namespace: &LinuxNamespace) -> Result<JoinedNamespace, String> {

@@ -100,7 +100,12 @@ impl Target {
                 .with_status(crate::Status::Stopped));
         }
         Ok(Self {
-            facts: BundleFacts { rootfs: PathBuf::new(), namespaces: joined, joined_maps: None },
+            facts: BundleFacts {
+                rootfs: PathBuf::new(),
+                namespaces: joined,
+                members_mounts: Vec::new(),
+                joined_maps: None,
+            },
             kinds,
             maps,
             cgroup_of_init,

@@ -248,6 +248,7 @@ fn path_of(op: &OwnedOp) -> Option<&CStr> {
         | OwnedOp::Chdir { path }
         | OwnedOp::MakeCwd { path } => Some(path),
         OwnedOp::NewMount { target, .. }
+        | OwnedOp::BindProc { target, .. }
         | OwnedOp::BindMount { target, .. }
         | OwnedOp::Remount { target, .. } => Some(target),
         OwnedOp::FindExecutable { name, .. } => Some(name),

@@ -244,6 +244,7 @@ fn namespaces(target: &Target) -> Namespaces {
     Namespaces {
         new: 0,
         joins: joins.collect(),
+        members_mounts: None,
         late_pid: has_pid.then(|| Join::of_container(0, flags::PID, Slot::NONE, PathBuf::new())),
     }
 }

@@ -172,7 +172,9 @@ pub(crate) fn describe(step: &InitStep) -> String {
         Op::AttachRootfs { path, from_host } => {
             format!("make {} a mount of its own{}", text(path), mounts::opened_by(*from_host))
         }
-        Op::NewMount { .. } | Op::BindMount { .. } | Op::Remount { .. } => mounts::describe(&step.op),
+        Op::NewMount { .. } | Op::BindProc { .. } | Op::BindMount { .. } | Op::Remount { .. } => {
+            mounts::describe(&step.op)
+        }
         Op::Symlink { points_to, path } => format!("link {} to {}", text(path), text(points_to)),
         Op::Remove { path } => format!("remove {} of the image", text(path)),
         Op::DeviceNode { path, mode, major, minor, uid, gid } => {
@@ -183,7 +185,7 @@ pub(crate) fn describe(step: &InitStep) -> String {
             };
             format!("make {} as {letter}, mode {:04o}, owner {uid}:{gid}", text(path), mode & 0o7777)
         }
-        Op::CloseSlot { .. } => "close a user namespace of mounts".to_owned(),
+        Op::CloseSlot { .. } => "close a namespace that mounts needed".to_owned(),
         Op::PivotRoot {} => "enter the rootfs by pivot_root and detach the old root".to_owned(),
         Op::MoveRoot {} => "enter the rootfs by moving it onto / and chroot".to_owned(),
         Op::RootfsPropagation { flags } => format!("make the root mount {}", propagation_name(*flags)),

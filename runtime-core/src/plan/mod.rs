@@ -386,11 +386,14 @@ fn decide<'a>((id, bundle, facts, host, options): Input<'a>, draft: &mut Draft) 
     let listed = linux.and_then(|linux| linux.namespaces().as_deref()).unwrap_or_default();
     let caller = &host.credentials;
     let namespaces = namespaces::plan_namespaces(listed, &facts.namespaces, caller.is_privileged());
-    let namespaces = namespaces.map_err(|problems| {
+    let mut namespaces = namespaces.map_err(|problems| {
         // What follows depends on them and would only complain about consequences.
         draft.problems.extend(problems);
         Error::invalid_config(std::mem::take(&mut draft.problems))
     })?;
+    if host.kernel.version < mounts::PROC_PIDNS {
+        namespaces.look_at_members(&facts.members_mounts);
+    }
     let uids = linux.and_then(|linux| linux.uid_mappings().as_deref()).unwrap_or_default();
     let gids = linux.and_then(|linux| linux.gid_mappings().as_deref()).unwrap_or_default();
     let users = id_maps::plan_users(&namespaces, uids, gids, facts.joined_maps.as_ref(), caller);

@@ -20,7 +20,7 @@ use super::{
 use crate::host::KernelVersion;
 
 /// The first kernel whose procfs takes the pid namespace as an option (`pidns`).
-const PROC_PIDNS: KernelVersion = KernelVersion(6, 18);
+pub(super) const PROC_PIDNS: KernelVersion = KernelVersion(6, 18);
 
 /// Where an option is longer than `fsconfig(2)` takes (255 bytes), mount(2) is called, which takes a page with them all.
 const MAX_OPTION: usize = 255;
@@ -140,6 +140,10 @@ pub(super) fn mount_all(decisions: &Decisions<'_>, draft: &mut Draft) {
             step.why = Why::Option("NOTIFY_SOCKET");
         }
     }
+    if let Some(members) = &decisions.namespaces.members_mounts {
+        let why = Why::Always("the mounts of others are needed no more");
+        draft.init(OwnedOp::CloseSlot { slot: members.slot }, why);
+    }
     idmapped::close_namespaces(decisions, draft);
 }
 
@@ -196,19 +200,41 @@ fn mount_proc(decisions: &Decisions<'_>, entry: &Entry, draft: &mut Draft) {
         let message =
             "proc of a joined pid namespace that belongs to another user namespace cannot be mounted";
         draft.problem(&entry.at, message);
-    } else if decisions.host.kernel.version < PROC_PIDNS {
+    } else if decisions.host.kernel.version >= PROC_PIDNS {
+        new_mount(decisions, entry, "proc", late.slot, draft);
+    } else if let Some(members) = &namespaces.members_mounts {
+        bind_members_proc(entry, (members.slot, late.slot), draft);
+    } else {
         draft.problem(
             &entry.at,
             format!(
                 "proc of the joined pid namespace cannot be mounted: linux.namespaces[{}] is entered last, so that \
                  nobody in it can reach the host through a container in the making, and before Linux {}.{} procfs \
-                 shows no other pid namespace than one's own",
+                 shows no other pid namespace than one's own; the one that a process there has mounted can be used \
+                 if the namespace's path is /proc/PID/ns/pid",
                 late.index, PROC_PIDNS.0, PROC_PIDNS.1
             ),
         );
-    } else {
-        new_mount(decisions, entry, "proc", late.slot, draft);
     }
+}
+
+/// The procfs that members of the pid namespace have. Its own options are theirs to choose.
+fn bind_members_proc(entry: &Entry, (mount_namespace, pid_namespace): (Slot, Slot), draft: &mut Draft) {
+    if let Some((index, word)) = data_words("proc", entry).first() {
+        let message =
+            format!("{word:?} cannot be set: procfs of a joined pid namespace is shared with its members");
+        draft.problem(entry.option(*index), message);
+    }
+    let options = &entry.options;
+    let op = OwnedOp::BindProc {
+        mount_namespace,
+        pid_namespace,
+        target: draft.text(&entry.at, &*entry.target),
+        attributes: options.attributes.set | options.recursive.set,
+        propagation: entry.propagation().0,
+    };
+    draft.init(op, entry.why());
+    entry.more_propagation(draft);
 }
 
 /// A new file system.

@@ -69,6 +69,8 @@ pub(super) struct Namespaces {
     pub(super) joins: Vec<Join>,
     /// A pid namespace that is entered last, by a process that has nothing of the host any more.
     pub(super) late_pid: Option<Join>,
+    /// The mount namespace of a member of that one, whose procfs is taken where the kernel makes none for others.
+    pub(super) members_mounts: Option<Join>,
 }
 
 impl Namespaces {
@@ -94,7 +96,20 @@ impl Namespaces {
 
     /// Everything that the host opens into slots.
     pub(super) fn opened(&self) -> impl Iterator<Item = &Join> {
-        self.joins.iter().chain(&self.late_pid)
+        self.joins.iter().chain(&self.late_pid).chain(&self.members_mounts)
+    }
+
+    /// Has the mount namespace of a member opened too, if the host knows one.
+    pub(super) fn look_at_members(&mut self, found: &[JoinedNamespace]) {
+        let Some(late) = &self.late_pid else { return };
+        let count = u32::try_from(self.opened().count()).unwrap_or(u32::MAX);
+        self.members_mounts = found.iter().find(|found| found.index == late.index).map(|found| Join {
+            index: found.index,
+            kind: found.kind,
+            slot: Slot(count),
+            path: found.path.clone(),
+            owned_by_callers_user_namespace: found.owned_by_callers_user_namespace,
+        });
     }
 }
 

@@ -420,7 +420,8 @@ impl Creation<'_> {
 
     /// The fd that `inspect` opened and checked, so that nothing is looked up twice.
     fn pass_namespace(&mut self, slot: Slot, path: &std::path::Path, kind: u32) -> Result<()> {
-        let joined = self.facts.namespaces.iter().find(|joined| joined.kind == kind && joined.path == path);
+        let mut opened = self.facts.namespaces.iter().chain(&self.facts.members_mounts);
+        let joined = opened.find(|joined| joined.kind == kind && joined.path == path);
         let fd = joined.and_then(|joined| joined.fd.as_ref()).map(OwnedFd::try_clone);
         match fd {
             Some(Ok(fd)) => self.fill(slot, fd),

@@ -18,6 +18,7 @@ mod mask;
 mod mount;
 mod node;
 mod path;
+mod proc;
 mod process;
 mod root;
 mod sysctl;
@@ -188,6 +189,10 @@ pub(crate) fn perform(init: &mut Init, op: Op<'static>, rest: &PlanReader<'stati
         Op::AttachRootfs { path, from_host } => root::attach(init, path, from_host),
         Op::NewMount { .. } => mount::mount_new(init, &op),
         Op::BindMount { .. } => bind::mount_bind(init, &op),
+        Op::BindProc { mount_namespace, pid_namespace, target, attributes, propagation } => {
+            let namespaces = (init.required_slot(mount_namespace)?, init.required_slot(pid_namespace)?);
+            proc::bind(init, namespaces, target, attributes, propagation)
+        }
         Op::Remount { target, options, set, clear, keep, propagation } => {
             let flags = mount::Change { set, clear, keep };
             mount::remount(init.root()?, target, &options, flags, propagation)

@@ -215,13 +215,13 @@ fn mount_with_long_options(
     legacy::mount_over(place.target.raw(), source, fs_type, flags, data).at(Detail::SUPERBLOCK)
 }
 
-struct Place {
-    target: Fd,
+pub(super) struct Place {
+    pub(super) target: Fd,
     existed: bool,
 }
 
 /// Resolves where a file system is mounted; makes a directory where nothing is.
-fn find_place(root: RawFd, target: &CStr, no_symlink: bool) -> Result<Place, Failure> {
+pub(super) fn find_place(root: RawFd, target: &CStr, no_symlink: bool) -> Result<Place, Failure> {
     let last = if no_symlink { Last::Itself } else { Last::Followed };
     let place = match path::resolve(root, target, last, Missing::Fails) {
         Err(Errno::ENOENT) => {

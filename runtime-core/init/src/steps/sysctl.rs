@@ -81,10 +81,13 @@ pub(super) fn private_proc() -> Result<Fd, Errno> {
 }
 
 fn present_proc() -> Result<Fd, Errno> {
+    let proc = file::openat(AT_FDCWD, c"/proc", O_PATH | O_DIRECTORY | O_NOFOLLOW, 0)?;
+    if is_root_of_proc(&proc)? { Ok(proc) } else { Err(Errno::EPERM) }
+}
+
+/// Whether it is a procfs, and the top of it.
+pub(super) fn is_root_of_proc(dir: &Fd) -> Result<bool, Errno> {
     const PROC_SUPER_MAGIC: u64 = 0x9fa0;
     const PROC_ROOT_INODE: u64 = 1;
-    let proc = file::openat(AT_FDCWD, c"/proc", O_PATH | O_DIRECTORY | O_NOFOLLOW, 0)?;
-    let is_root_of_proc =
-        file::fstatfs(proc.raw())?.0 == PROC_SUPER_MAGIC && file::fstat(proc.raw())?.inode == PROC_ROOT_INODE;
-    if is_root_of_proc { Ok(proc) } else { Err(Errno::EPERM) }
+    Ok(file::fstatfs(dir.raw())?.0 == PROC_SUPER_MAGIC && file::fstat(dir.raw())?.inode == PROC_ROOT_INODE)
 }

@@ -122,6 +122,20 @@ ops! {
         /// A tree to bind instead, with all mounts below, where the kernel allows no new file system (EPERM); or empty.
         or_bind: str,
     }
+    /// Attaches the procfs of a pid namespace that has members, cloned at /proc of a mount namespace of theirs: for
+    /// kernels without the parameter `pidns`.
+    BindProc {
+        /// Where members have it mounted.
+        mount_namespace: slot,
+        /// The namespace that it must show.
+        pid_namespace: slot,
+        /// As in `NewMount`; a symbolic link is refused.
+        target: str,
+        /// `MOUNT_ATTR_*` of the mount.
+        attributes: u64,
+        /// As in `NewMount`.
+        propagation: u32,
+    }
     /// Clones a tree of the host and attaches it beneath the rootfs.
     BindMount {
         /// The tree in the host's file system, absolute.

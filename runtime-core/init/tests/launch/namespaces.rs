@@ -1,8 +1,14 @@
 //! Namespaces: of a user, joined late, with offsets, with a network.
 
-use std::{fs, os::unix::fs::PermissionsExt};
+use std::{
+    fs,
+    os::{fd::OwnedFd, unix::fs::PermissionsExt},
+};
 
-use orlop_init::wire::{OwnedOp, Slot, message::Barrier};
+use orlop_init::wire::{
+    OwnedOp, Slot,
+    message::{Barrier, Detail},
+};
 
 use crate::{
     host::{Scratch, Start, c, is_skipped},
@@ -74,6 +80,82 @@ fn a_pid_namespace_may_be_entered_after_the_change_of_root() {
     ];
     rest.splice(1..1, joined);
     assert_ran(&run([steps, rest]), "1\n0\n1\n2\n3\n");
+}
+
+/// A process that is the first of a pid namespace and has a procfs of it, in a mount namespace of its own.
+struct Member(std::process::Child);
+
+impl Member {
+    fn new() -> Self {
+        let mut command = std::process::Command::new("unshare");
+        command.args([
+            "--pid",
+            "--mount-proc",
+            "--fork",
+            "--kill-child",
+            "sh",
+            "-c",
+            "echo; exec sleep 1000",
+        ]);
+        let mut child = command.stdout(std::process::Stdio::piped()).spawn().unwrap();
+        std::io::Read::read_exact(child.stdout.as_mut().unwrap(), &mut [0]).unwrap();
+        Self(child)
+    }
+
+    fn namespace(&self, name: &str) -> OwnedFd {
+        let parent = self.0.id();
+        let children = fs::read_to_string(format!("/proc/{parent}/task/{parent}/children")).unwrap();
+        fs::File::open(format!("/proc/{}/ns/{name}", children.trim())).unwrap().into()
+    }
+}
+
+impl Drop for Member {
+    fn drop(&mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+}
+
+#[test]
+fn proc_of_a_joined_pid_namespace_is_taken_from_its_members() {
+    if is_skipped() {
+        return;
+    }
+    let scratch = Scratch::new("members");
+    let member = Member::new();
+    let (mounts, pids) = (member.namespace("mnt"), member.namespace("pid"));
+    let own_pids: OwnedFd = fs::File::open("/proc/self/ns/pid").unwrap().into();
+    for (pids, is_right) in [(&pids, true), (&own_pids, false)] {
+        let mut steps = begin(scratch.rootfs());
+        steps.drain(..2);
+        steps.insert(0, OwnedOp::Unshare { flags: NEWNS | 0x0400_0000 | 0x0800_0000 });
+        let is_proc = |op: &OwnedOp| matches!(op, OwnedOp::NewMount { fs_type, .. } if &**fs_type == c"proc");
+        let proc = steps.iter().position(is_proc).unwrap();
+        steps[proc] = OwnedOp::BindProc {
+            mount_namespace: Slot(0),
+            pid_namespace: Slot(1),
+            target: c("/proc"),
+            attributes: 2 | 4 | 8,
+            propagation: 0,
+        };
+        let mut rest = end(
+            "cat /proc/1/comm; echo $$; grep -c ' /proc .*nosuid,nodev,noexec.* proc ' /proc/self/mountinfo",
+        );
+        let joined = [
+            OwnedOp::JoinNamespace { namespace: Slot(1), kind: NEWPID },
+            OwnedOp::Clone { namespaces: 0, cgroup: Slot::NONE },
+            barrier(Barrier::Placed),
+            OwnedOp::NewSession {},
+        ];
+        rest.splice(1..1, joined);
+        let start = Start { steps: [steps, rest].concat(), slots: vec![&mounts, pids], ..Start::default() };
+        let outcome = start.run();
+        if is_right {
+            assert_ran(&outcome, "sleep\n2\n1\n");
+        } else {
+            assert_failed(&outcome, proc, 3, Detail::SOURCE);
+        }
+    }
 }
 
 #[test]

@@ -88,6 +88,14 @@ pub(super) fn describe(op: &OwnedOp) -> String {
                 + copied
                 + &instead(or_bind)
         }
+        OwnedOp::BindProc { target, attributes, propagation, .. } => {
+            let mut all = attribute_words(*attributes, 0);
+            if *propagation != 0 {
+                all.push(propagation_name(*propagation));
+            }
+            let text = format!("bind the /proc that members of the pid namespace have on {}", text(target));
+            with_options(text, &all.join(","))
+        }
         OwnedOp::BindMount {
             source,
             target,

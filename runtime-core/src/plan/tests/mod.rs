@@ -75,6 +75,7 @@ struct Case {
     config: Value,
     host: HostFacts,
     joined: Vec<JoinedNamespace>,
+    members_mounts: Vec<JoinedNamespace>,
     joined_maps: Option<IdMaps>,
     options: CreateOptions,
 }
@@ -88,7 +89,14 @@ impl Case {
             cgroup_rights: CgroupRights::Full,
             resctrl: None,
         };
-        Self { config, host, joined: Vec::new(), joined_maps: None, options: CreateOptions::new() }
+        Self {
+            config,
+            host,
+            joined: Vec::new(),
+            members_mounts: Vec::new(),
+            joined_maps: None,
+            options: CreateOptions::new(),
+        }
     }
 
     /// The default configuration of `spec`.
@@ -152,10 +160,13 @@ impl Case {
             let path = namespace.path.to_str().unwrap();
             namespace.index = listed.iter().position(|listed| listed["path"] == path).unwrap();
         }
+        let pid = self.joined.iter().find(|namespace| namespace.kind == flags::PID);
+        self.members_mounts.iter_mut().for_each(|mounts| mounts.index = pid.map_or(0, |pid| pid.index));
         let bundle = Bundle::from_json(self.config.to_string().as_bytes(), "/bundle")?;
         let facts = BundleFacts {
             rootfs: "/bundle/rootfs".into(),
             namespaces: self.joined,
+            members_mounts: self.members_mounts,
             joined_maps: self.joined_maps,
         };
         plan(&"test".parse()?, &bundle, &facts, &self.host, &self.options)

@@ -50,6 +50,33 @@ fn an_old_kernel_cannot_show_a_joined_pid_namespace() {
 }
 
 #[test]
+fn an_old_kernel_shows_the_proc_that_members_of_the_pid_namespace_have() {
+    let mut case = Case::default().namespace("pid", Some(true));
+    case.members_mounts.push(JoinedNamespace {
+        index: 0,
+        kind: flags::MOUNT,
+        path: "/proc/7/ns/mnt".into(),
+        fd: None,
+        is_own: false,
+        owned_by_callers_user_namespace: true,
+    });
+    case.host.kernel.version = KernelVersion(6, 12);
+    let plan = case.plan().unwrap();
+    let bound = place(&plan, |op| {
+        matches!(op, OwnedOp::BindProc { mount_namespace: Slot(1), pid_namespace: Slot(0), .. })
+    });
+    let closed = place(&plan, |op| *op == OwnedOp::CloseSlot { slot: Slot(1) });
+    let pivot = place(&plan, |op| matches!(op, OwnedOp::PivotRoot {}));
+    assert!(bound < closed && closed < pivot, "nothing of it is left when the pid namespace is entered");
+    assert!(
+        !plan
+            .init
+            .iter()
+            .any(|step| matches!(&step.op, OwnedOp::NewMount { fs_type, .. } if &**fs_type == c"proc"))
+    );
+}
+
+#[test]
 fn namespaces_are_joined_around_the_user_namespace() {
     let case = Case::default()
         .namespace("network", Some(true))
