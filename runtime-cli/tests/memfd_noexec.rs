@@ -38,10 +38,13 @@ fn containers_run_without_executable_memory_files() {
 fn where_nothing_can_be_executed_the_sysctl_is_named() {
     skip_unless!(host::is_root(), "root");
     skip_unless!(Path::new(SYSCTL).is_file(), "the sysctl vm.memfd_noexec (Linux 6.3)");
-    // What lies in /tmp must be seen all the same: the bundle, the state root and, maybe, the program.
-    let everywhere = "for dir in /dev/shm /run /tmp /var/tmp; do \
-        mount --bind $dir $dir && mount -o remount,bind,noexec $dir || exit 9; done && ";
-    let runtime = forbidding(everywhere).option("--log-format=json");
+    // What lies in /tmp must be seen all the same: the bundle, the state root and, maybe, the program,
+    // which stays executable as a mount of its own.
+    let everywhere = format!(
+        "mount --bind {ORLOP} {ORLOP} && for dir in /dev/shm /run /tmp /var/tmp; do \
+         mount --rbind $dir $dir && mount -o remount,bind,noexec $dir || exit 9; done && "
+    );
+    let runtime = forbidding(&everywhere).option("--log-format=json");
     let bundle = Bundle::builder().name("noexec").args([PROBE_PATH, "exit", "0"]).build();
     let container = runtime.container(&bundle);
     let failed = container.create(&[]).failure(1);
