@@ -108,6 +108,16 @@ pub(crate) const UNIFIED_VIEW: [&str; 5] = [
     "sh",
 ];
 
+/// Copies a program by another program: an fd of ours that is open for writing would be inherited by what other threads
+/// start meanwhile, and execve(2) would fail with ETXTBSY.
+///
+/// # Panics
+/// When it cannot be copied.
+pub fn copy_program(from: impl AsRef<OsStr>, to: &Path) {
+    let copied = Command::new("cp").arg("--").arg(from).arg(to).status().is_ok_and(|status| status.success());
+    assert!(copied, "cannot copy a program to {}", to.display());
+}
+
 /// A new folder below the temporary one, 0755, removed with its content on drop.
 #[derive(Debug)]
 pub struct TempDir(PathBuf);

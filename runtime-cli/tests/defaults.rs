@@ -208,6 +208,7 @@ fn delete_leaves_what_was_there_before() {
 // spec: features.annotations.convention features.no-undefined-properties
 #[test]
 fn every_name_in_features_is_recognized() {
+    skip_unless!(host::is_root(), "root, as whom nothing of the host is refused");
     let orlop = Runtime::new(ORLOP);
     let features = features(&orlop);
     let linux = &features["linux"];
@@ -257,6 +258,7 @@ fn every_name_in_features_is_recognized() {
 // spec: features.mountoptions.recognized
 #[test]
 fn all_mount_options_of_features_are_known() {
+    skip_unless!(host::is_root(), "root, as whom nothing of the host is refused");
     let orlop = Runtime::new(ORLOP);
     let features = features(&orlop);
     let options = names(&features["mountOptions"]);
@@ -280,6 +282,7 @@ fn all_mount_options_of_features_are_known() {
 // spec: features.linux.seccomp.archs.recognized features.linux.seccomp.knownflags.recognized
 #[test]
 fn every_word_of_seccomp_in_features_is_recognized() {
+    skip_unless!(host::is_root(), "root, as whom nothing of the host is refused");
     let orlop = Runtime::new(ORLOP);
     let seccomp = features(&orlop)["linux"]["seccomp"].clone();
     let profile = |syscalls: Value, more: Value| {

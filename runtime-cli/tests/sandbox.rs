@@ -53,7 +53,7 @@ impl Project {
     fn orlop(&self) -> PathBuf {
         let copy = self.path().join("orlop");
         if fs::symlink_metadata(&copy).is_err() {
-            fs::copy(ORLOP, &copy).expect("copy");
+            host::copy_program(ORLOP, &copy);
         }
         copy
     }

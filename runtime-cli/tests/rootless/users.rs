@@ -37,7 +37,7 @@ impl User {
     pub fn within(uid: u32, words: &[&str]) -> Self {
         let folder = host::TempDir::new("rootless");
         let program: PathBuf = folder.path().join("orlop");
-        fs::copy(ORLOP, &program).expect("copy");
+        host::copy_program(ORLOP, &program);
         fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).expect("mode");
         let mut runtime = Runtime::new(program).wrapped_in(words.iter().copied());
         if host::is_root() {
