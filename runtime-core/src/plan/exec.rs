@@ -20,7 +20,7 @@ use super::{
     step::{HostOp, HostStep, Need, When, Why},
 };
 use crate::{
-    Bundle, ContainerId, CreateOptions, Error, Result,
+    Bundle, ContainerId, CreateOptions, Result,
     cgroup::{CgroupDirs, CgroupPlan, Placement},
     host::HostFacts,
     inspect::Target,
@@ -171,22 +171,7 @@ pub(crate) fn plan_exec(input: ExecInput<'_>) -> Result<Plan> {
     }
     let decisions = decide(input, &mut draft);
     process::check_user(&decisions, &mut draft);
-    for chapter in CHAPTERS {
-        tracing::trace!(chapter = chapter.name, place = chapter.place, "planning");
-        (chapter.write)(&decisions, &mut draft);
-    }
-    if !draft.problems.is_empty() {
-        draft.problems.dedup();
-        return Err(Error::invalid_config(draft.problems));
-    }
-    Ok(Plan {
-        host: draft.host,
-        init: draft.init,
-        slots: decisions.slots.count,
-        cgroup: decisions.cgroup,
-        terminal: decisions.bundle.terminal(),
-        warnings: draft.warnings,
-    })
+    super::write(CHAPTERS, decisions, draft)
 }
 
 fn decide<'a>(input: ExecInput<'a>, draft: &mut Draft) -> Decisions<'a> {

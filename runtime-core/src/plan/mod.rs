@@ -351,7 +351,12 @@ pub(crate) fn plan(
     id_maps::check_maps(&decisions, &mut draft);
     id_maps::check_joined(bundle, facts.joined_maps.as_ref(), &mut draft);
     process::check_user(&decisions, &mut draft);
-    for chapter in CHAPTERS {
+    write(CHAPTERS, decisions, draft)
+}
+
+/// Writes the chapters in their order.
+fn write(chapters: &[Chapter], decisions: Decisions<'_>, mut draft: Draft) -> Result<Plan> {
+    for chapter in chapters {
         tracing::trace!(chapter = chapter.name, place = chapter.place, "planning");
         (chapter.write)(&decisions, &mut draft);
     }
@@ -364,7 +369,7 @@ pub(crate) fn plan(
         init: draft.init,
         slots: decisions.slots.count,
         cgroup: decisions.cgroup,
-        terminal: bundle.terminal(),
+        terminal: decisions.bundle.terminal(),
         warnings: draft.warnings,
     })
 }
