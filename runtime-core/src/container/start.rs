@@ -15,7 +15,7 @@ use super::{Container, handle::End, observe::observe, remove};
 use crate::{
     Deadline, Error, ErrorKind, Result, Status,
     plan::{self, step::HookKind},
-    spawn::{Conversation, Event, Failure, HookCall, Process, run_hooks},
+    spawn::{Conversation, Event, Failure, HookCall, KILL_WAIT, Process, run_hooks},
     state::{ANSWER_FIFO, Entry, Phase, Record, START_FIFO, StartStep, never_executed},
     sys,
 };
@@ -51,7 +51,8 @@ impl Container {
 
     /// Deletes the container for the failure of a hook.
     fn destroyed_for(&self, mut error: Error) -> Error {
-        let deleted = remove::delete(&self.runtime, &self.id, crate::Delete::Force, Deadline::never());
+        let deleted =
+            remove::delete(&self.runtime, &self.id, crate::Delete::Force, Deadline::after(KILL_WAIT));
         if let Err(failure) = deleted {
             error.attach_cleanup(failure);
         }
@@ -174,7 +175,7 @@ fn start_by_fifo(entry: &Entry, record: &Record, deadline: Deadline<'_>) -> Resu
 /// What closes init's end after the record *about to exec* is the exec, or a death just before it (SIGKILL by somebody or
 /// for memory, SIGSYS by a filter that forbids execve).
 fn check_executed(record: &Record) -> Result<()> {
-    match never_executed(record.pid, record.start_time) {
+    match never_executed(record.pid, Some(record.start_time)) {
         true => Err(already_dead()),
         false => Ok(()),
     }

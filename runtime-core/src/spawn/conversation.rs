@@ -14,7 +14,8 @@ use rustix::{
 };
 
 use crate::{
-    Deadline, Error, ErrorKind, Result,
+    Deadline, Error, ErrorKind, Result, plan,
+    state::never_executed,
     sys::{
         self,
         channel::{Channel, Receive, Received},
@@ -46,6 +47,13 @@ pub(crate) struct Failure {
     pub(crate) detail: Detail,
     /// Output of a failed hook.
     pub(crate) output: Vec<u8>,
+}
+
+/// A failure of init as plans render it.
+impl Failure {
+    pub(super) fn as_report(&self) -> plan::FailureReport<'_> {
+        plan::FailureReport { step: self.step, errno: self.errno, detail: self.detail, output: &self.output }
+    }
 }
 
 /// Why a tree could not be opened: errno and the part that failed.
@@ -325,6 +333,15 @@ impl Conversation {
             pidfd::wait_readable(process.pidfd.as_fd(), Some(Instant::now() + EXIT_WAIT)).unwrap_or(false)
         };
         self.speaker().is_none_or(ended)
+    }
+
+    /// Whether the speaker is known to have executed nothing. Its zombie tells too; once that is gone nothing is known.
+    pub(super) fn never_executed(&self) -> bool {
+        self.speaker().is_some_and(|process| {
+            let never = never_executed(process.pid, None);
+            // Looked at afterwards: what still has the pid had it before.
+            never && pidfd::pid_of_child(&process.pidfd) == Ok(Some(process.pid))
+        })
     }
 
     /// How many processes were told of.

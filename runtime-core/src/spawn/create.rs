@@ -10,6 +10,7 @@ use rustix::io::Errno;
 
 use super::{
     Conversation, Event, Exec, Failure, HookCall, KILL_WAIT, Launcher, Process, attributes,
+    heard::Heard,
     id_maps::{MapCaller, MapKind, Target, write_at},
     net_devices::NetDevices,
     run_hooks, run_poststop,
@@ -25,7 +26,10 @@ use crate::{
         step::{HostOp, HostStep, Need, When},
     },
     state::{ANSWER_FIFO, Entry, Phase, Record, START_FIFO, start_time},
-    sys::{channel::Channel, pidfd::Ended},
+    sys::{
+        channel::Channel,
+        pidfd::{self, Ended},
+    },
 };
 
 /// A create at work. Owns what was made so far; [`Creation::run`] undoes it on failure.
@@ -134,21 +138,12 @@ impl Creation<'_> {
         // How far init came with its own hooks is not known when it dies.
         self.made.hooks_began |= self.plan.init.iter().any(|step| matches!(step.op, OwnedOp::Hook { .. }));
         let clone_step = self.plan.clone_step();
-        let mut heard_of_init = false;
-        let mut is_executing = false;
-        let mut reached = None;
+        let mut heard = Heard::default();
         loop {
             let event = self.next_event()?;
-            if let Event::Reached { step, .. } | Event::WantTree { step } = event {
-                // What joined an existing pid namespace may be steered by its members: nothing is done for it twice.
-                if reached.is_some_and(|reached| step <= reached) {
-                    return Err(Error::new(ErrorKind::Kernel, format!("init went back to step {step}")));
-                }
-                reached = Some(step);
-            }
+            heard.note(&self.plan, &event)?;
             match event {
                 Event::Reached { step, barrier } => {
-                    heard_of_init |= step > clone_step;
                     self.await_clones(self.plan.clones_before(step))?;
                     if self.reach(barrier)? {
                         return Ok(Try::Ready);
@@ -156,27 +151,28 @@ impl Creation<'_> {
                 }
                 Event::WantTree { step } => self.send_tree(step)?,
                 Event::Listener { fd, number } => self.take_listener(fd, number)?,
-                // Once, and not from a member of an existing pid namespace, which may be made to say anything.
-                Event::Console(console) if self.made.console.is_none() => self.made.console = Some(console),
-                Event::Console(_) => {
-                    return Err(Error::new(ErrorKind::Kernel, "init sent a second terminal"));
-                }
-                Event::Failed(failure) if self.is_birth_refused(&failure, clone_step) => {
+                Event::Console(console) => self.made.console = Some(console),
+                Event::Failed(failure)
+                    if !heard.is_beyond(clone_step) && self.is_birth_refused(&failure, clone_step) =>
+                {
                     return Ok(Try::NotBornIn);
                 }
                 Event::Failed(failure) => return Err(plan::failure(&self.plan, &failure.as_report())),
                 Event::Executing if self.exec().is_some() => {
-                    is_executing = true;
                     self.await_clones(self.plan.clones_before(u32::MAX))?;
                 }
-                // The program was executed, which closed the last end.
-                Event::Gone if is_executing => return Ok(Try::Ready),
+                // The program was executed, which closed the last end; or the process ended before it could be.
+                Event::Gone if heard.is_executing && !self.conversation()?.never_executed() => {
+                    return Ok(Try::Ready);
+                }
                 Event::Executing | Event::RouteSocket(_) | Event::Tree(_) => {
                     return Err(Error::new(ErrorKind::Kernel, "init went on before it was started"));
                 }
                 Event::Gone => match self.end_of_init() {
                     // Killed by a cgroup.kill of the past (Linux 6.18): see docs, cgroups.
-                    Ended::Signaled(9) if !heard_of_init && self.is_first_clone() && self.born_in() => {
+                    Ended::Signaled(9)
+                        if !heard.is_beyond(clone_step) && self.is_first_clone() && self.born_in() =>
+                    {
                         return Ok(Try::NotBornIn);
                     }
                     ended => return Err(self.died(ended)),
@@ -279,13 +275,21 @@ impl Creation<'_> {
     pub(super) fn record_speaker(&mut self) -> Result<()> {
         let Some(process) = self.conversation()?.speaker() else { return Ok(()) };
         let pid = process.pid;
-        if self.record.pid == pid {
+        let started = start_time(pid);
+        // What was read is only known to be of this process while it lives: its pid may be another's by now.
+        let has_ended = pidfd::has_ended(&process.pidfd);
+        let (false, Some((started, _))) = (has_ended, started) else {
+            let ended = self.end_of_init();
+            return Err(self.died(ended));
+        };
+        if (self.record.pid, self.record.start_time) == (pid, started) {
             return Ok(());
         }
-        self.record.pid = pid;
-        let Purpose::Create(entry) = self.purpose else { return Ok(()) };
-        self.record.start_time = start_time(pid).map_or(0, |(start, _)| start);
-        entry.save(&self.record)
+        (self.record.pid, self.record.start_time) = (pid, started);
+        match self.purpose {
+            Purpose::Create(entry) => entry.save(&self.record),
+            Purpose::Exec(_) => Ok(()),
+        }
     }
 
     pub(super) fn run_steps(&mut self, when: When) -> Result<()> {
@@ -480,17 +484,11 @@ impl Creation<'_> {
             error.attach_cleanup(failure);
         }
         if self.made.hooks_began {
-            run_poststop(self.launcher, &self.record, self.deadline);
+            // Whatever ended the create, these have a time of their own.
+            run_poststop(self.launcher, &self.record, Deadline::after(KILL_WAIT));
         }
         if let Err(failure) = entry.remove() {
             error.attach_cleanup(failure);
         }
-    }
-}
-
-/// A failure of init as plans render it.
-impl Failure {
-    fn as_report(&self) -> plan::FailureReport<'_> {
-        plan::FailureReport { step: self.step, errno: self.errno, detail: self.detail, output: &self.output }
     }
 }

@@ -6,6 +6,7 @@ mod attributes;
 mod conversation;
 mod create;
 mod exec;
+mod heard;
 mod hooks;
 mod id_maps;
 mod launcher;

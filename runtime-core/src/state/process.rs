@@ -12,10 +12,11 @@ pub(crate) fn start_time(pid: i32) -> Option<(u64, u8)> {
 /// `PF_FORKNOEXEC` of the kernel's sched.h: set by a fork, cleared by an exec before it closes what is close-on-exec.
 const FORKED_WITHOUT_EXEC: u64 = 0x40;
 
-/// Whether the recorded process is known to have executed nothing since it was cloned. Its zombie tells too; once that
-/// is gone nothing is known.
-pub(crate) fn never_executed(pid: i32, started: u64) -> bool {
-    read_stat(pid).is_some_and(|stat| stat.start == started && stat.flags & FORKED_WITHOUT_EXEC != 0)
+/// Whether the process, if it is the one of that start time, is known to have executed nothing since it was cloned. Its
+/// zombie tells too; once that is gone nothing is known.
+pub(crate) fn never_executed(pid: i32, started: Option<u64>) -> bool {
+    let is_it = |stat: &Stat| started.is_none_or(|started| stat.start == started);
+    read_stat(pid).is_some_and(|stat| is_it(&stat) && stat.flags & FORKED_WITHOUT_EXEC != 0)
 }
 
 /// What is used of `/proc/PID/stat` (proc_pid_stat(5)).
@@ -70,6 +71,6 @@ mod tests {
         assert!(open_recorded(pid, start).is_some());
         assert!(open_recorded(pid, start + 1).is_none());
         assert!(open_recorded(0, start).is_none());
-        assert!(!never_executed(pid, start));
+        assert!(!never_executed(pid, Some(start)));
     }
 }

@@ -59,10 +59,10 @@ fn clone_in(namespace: RawFd) -> Result<Fd, Errno> {
 
 /// Whether it is the root of a procfs of that very pid namespace: `ESRCH` if not.
 fn check(tree: &Fd, pid_namespace: RawFd) -> Result<(), Errno> {
-    let first = file::openat(tree.raw(), c"1/ns/pid", O_PATH, 0);
-    let is_of_it = sysctl::is_root_of_proc(tree)? && {
-        let (shown, expected) = (file::fstat(first?.raw())?, file::fstat(pid_namespace)?);
-        (shown.inode, shown.device) == (expected.inode, expected.device)
-    };
-    if is_of_it { Ok(()) } else { Err(Errno::ESRCH) }
+    if !sysctl::is_root_of_proc(tree)? {
+        return Err(Errno::ESRCH);
+    }
+    let first = file::openat(tree.raw(), c"1/ns/pid", O_PATH, 0)?;
+    let (shown, expected) = (file::fstat(first.raw())?, file::fstat(pid_namespace)?);
+    if (shown.inode, shown.device) == (expected.inode, expected.device) { Ok(()) } else { Err(Errno::ESRCH) }
 }
