@@ -9,14 +9,17 @@ use super::{
     step::Why,
 };
 
-/// Before anything is mounted: nothing of the container may reach the host, and unmounts on the host pass in.
+/// Before anything is mounted: unmounts on the host pass in, and nothing of the container reaches the host but what is
+/// mounted in volumes that are shared with it. For those the host's mounts have to stay peers.
 pub(super) fn attach(decisions: &Decisions<'_>, draft: &mut Draft) {
     let asked = decisions
         .linux()
         .and_then(|linux| linux.rootfs_propagation().as_deref())
         .filter(|word| !word.is_empty());
-    let (kind, why) = match asked {
-        None => (propagation::SLAVE, Why::Always("host mounts stay apart, unmounts pass in")),
+    let (flags, why) = match asked {
+        None => {
+            (propagation::SLAVE | propagation::REC, Why::Always("host mounts stay apart, unmounts pass in"))
+        }
         Some(word) => {
             let Some(flags) = propagation_flags(word) else {
                 draft.problem(
@@ -25,15 +28,15 @@ pub(super) fn attach(decisions: &Decisions<'_>, draft: &mut Draft) {
                 );
                 return;
             };
-            // A shared root is a new peer group: it must not be the host's, so it begins as a slave.
-            let is_private = flags & (propagation::PRIVATE | propagation::UNBINDABLE) != 0;
-            (
-                if is_private { propagation::PRIVATE } else { propagation::SLAVE },
-                Why::config("linux.rootfsPropagation"),
-            )
+            let before = match flags & !propagation::REC {
+                propagation::SHARED => flags,
+                propagation::SLAVE => propagation::SLAVE | propagation::REC,
+                _ => propagation::PRIVATE | propagation::REC,
+            };
+            (before, Why::config("linux.rootfsPropagation"))
         }
     };
-    draft.init(OwnedOp::RootPropagation { flags: kind | propagation::REC }, why);
+    draft.init(OwnedOp::RootPropagation { flags }, why);
     let path = draft.path("root.path", &decisions.facts.rootfs);
     let from_host = decisions.host_opens_trees();
     draft.init(OwnedOp::AttachRootfs { path, from_host }, Why::config("root.path"));

@@ -8,7 +8,10 @@ use super::{
     tree::{self, Source},
 };
 use crate::{
-    sys::file::{self, S_IFLNK},
+    sys::{
+        file::{self, S_IFLNK},
+        mount::{MS_REC, MS_SHARED, MS_SLAVE},
+    },
     wire::{Malformed, Op, links, message::Detail},
 };
 
@@ -48,6 +51,10 @@ pub(super) fn mount_bind(init: &mut Init, op: &Op<'static>) -> Result<(), Failur
     let top = Change { set, clear, keep };
     let all = Change { set: set_recursive, clear: clear_recursive, keep: 0 };
     mounts::attach_with(tree.raw(), place.raw(), top, all)?;
+    if init.may_be_shared && u64::from(propagation) & MS_SHARED == 0 {
+        // Only what is asked to be shared stays a peer of the host's mount.
+        mounts::set_mount_propagation(tree.raw(), MS_SLAVE | MS_REC).at(Detail::PROPAGATION)?;
+    }
     // After the attaching, which makes it shared where the place is.
     mounts::set_mount_propagation(tree.raw(), u64::from(propagation)).at(Detail::PROPAGATION)?;
     if target.to_bytes().iter().all(|&byte| byte == b'/') {

@@ -39,6 +39,7 @@ pub(super) fn attach(init: &mut Init, path: &CStr, from_host: bool) -> Result<()
     }
     mount::attach(tree.raw(), here.raw()).at(Detail::ATTACH)?;
     if init.may_be_shared {
+        super::mount::set_mount_propagation(tree.raw(), MS_SLAVE | MS_REC).at(Detail::PROPAGATION)?;
         super::mount::set_mount_propagation(tree.raw(), MS_PRIVATE).at(Detail::PROPAGATION)?;
     }
     init.rootfs = Some(tree);
@@ -66,11 +67,13 @@ fn make_mount_private(dir: RawFd) -> Result<(), Errno> {
 /// Enters the rootfs and lets go of the old root (pivot_root(2), "pivot_root(".", ".")").
 pub(super) fn pivot(init: &mut Init) -> Result<(), Failure> {
     let rootfs = init.root()?;
+    let old = file::openat(AT_FDCWD, c"/", O_PATH | O_DIRECTORY, 0)?;
     file::fchdir(rootfs)?;
     mount::pivot_root(c".", c".")?;
     if init.may_be_shared {
-        // The old root now lies over the new one. Unmounting it must not reach the host's peers of its mounts.
-        mount::mount(None, c".", None, MS_SLAVE | MS_REC, None).at(Detail::PROPAGATION)?;
+        // The old root now lies over the new one, which `.` would name. Unmounting it must not reach the host's peers of
+        // its mounts.
+        super::mount::set_mount_propagation(old.raw(), MS_SLAVE | MS_REC).at(Detail::PROPAGATION)?;
     }
     mount::detach(c".")?;
     init.is_inside = true;
