@@ -199,7 +199,7 @@ fn decide<'a>(input: ExecInput<'a>, draft: &mut Draft) -> Decisions<'a> {
     let sets = capabilities::decide(bundle, host, &users, draft);
     // The container's members may have more capabilities than this process.
     label::check(bundle.fields(), host, draft);
-    let filter = filter::decide(bundle, host, (sets, true), draft);
+    let filter = filter::decide(bundle, host, (sets, filter::Company::Own), draft);
     let env = bundle.spec().process().as_ref().and_then(|process| process.env().as_deref());
     Decisions {
         id,

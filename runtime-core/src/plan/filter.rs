@@ -35,7 +35,18 @@ const FLAGS: [(u32, &str); 4] = [
 
 /// Calls of the launcher between a filter without `no_new_privs` and the moment in which the process is known that the
 /// agent is told of.
-const BEFORE_THE_AGENT: [&str; 5] = ["capset", "clone", "clone3", "prctl", "sendmsg"];
+const BEFORE_THE_AGENT: [&str; 7] = ["capset", "clone", "clone3", "close", "prctl", "recvmsg", "sendmsg"];
+
+/// Who is in the pid namespace that the process appears in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Company {
+    /// Nobody: it is a new one.
+    None,
+    /// Processes of the same container, with no more capabilities than its.
+    Own,
+    /// Processes of which nothing is known.
+    Foreign,
+}
 
 /// Where the filter is loaded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,11 +77,11 @@ impl Filter {
     }
 }
 
-/// Compiles the profile and decides. `is_late`: the process joins others, who may have more capabilities than it.
+/// Compiles the profile and decides.
 pub(super) fn decide(
     bundle: &Bundle,
     host: &HostFacts,
-    (sets, is_late): (Sets, bool),
+    (sets, company): (Sets, Company),
     draft: &mut Draft,
 ) -> Option<Filter> {
     let profile = bundle.fields().seccomp.as_ref()?;
@@ -107,12 +118,12 @@ pub(super) fn decide(
         .as_ref()
         .and_then(oci_spec::runtime::Process::no_new_privileges)
         .unwrap_or(false);
-    let place = place(no_new_privs, filter.uses_notify, is_late, sets);
-    if filter.uses_notify && is_late && place == Place::BeforeCapabilities {
+    let place = place(no_new_privs, filter.uses_notify, company, sets);
+    if filter.uses_notify && company != Company::None && place == Place::BeforeCapabilities {
         for call in BEFORE_THE_AGENT.into_iter().filter(|call| profile.notifies(call)) {
             let message = format!(
-                "SCMP_ACT_NOTIFY cannot be used for the {call} syscall with a joined pid namespace and without \
-                 process.noNewPrivileges"
+                "SCMP_ACT_NOTIFY cannot be used for the {call} syscall by a process that joins a pid namespace \
+                 with others"
             );
             draft.problem("linux.seccomp.syscalls", message);
         }
@@ -131,15 +142,18 @@ pub(super) fn decide(
     Some(Filter { program, flags, place, listener })
 }
 
-fn place(no_new_privs: bool, uses_notify: bool, is_late: bool, sets: Sets) -> Place {
+fn place(no_new_privs: bool, uses_notify: bool, company: Company, sets: Sets) -> Place {
     let needs_capability = !no_new_privs && sets.permitted & CAP_SYS_ADMIN == 0;
     let granted = sets.bounding | sets.permitted | sets.inheritable | sets.ambient;
-    // Whoever may trace init would get at what it keeps: members of another pid namespace, or the container's own.
-    let may_keep = !is_late && granted & CAP_SYS_PTRACE == 0;
+    let can_trace = granted & CAP_SYS_PTRACE != 0;
+    // Whoever may trace it would have a process without a filter, or the listener: so nobody sees it before.
+    if company == Company::Foreign || company == Company::Own && can_trace {
+        return Place::BeforeCapabilities;
+    }
+    let may_keep = company == Company::None && !can_trace;
     match (no_new_privs, uses_notify) {
         (true, true) => Place::BeforeReady,
         (true, false) => Place::AtExec,
-        // Members of a joined pid namespace may not meet an init that can raise it.
         (false, true) => Place::BeforeCapabilities,
         (false, false) if !needs_capability || may_keep => Place::AtExecWithCapability,
         (false, false) => Place::BeforeCapabilities,
@@ -190,25 +204,31 @@ pub(super) fn load_at_exec(decisions: &Decisions<'_>, draft: &mut Draft) {
 
 #[cfg(test)]
 mod tests {
-    use super::{CAP_SYS_ADMIN, CAP_SYS_PTRACE, Place, Sets, place};
+    use super::{CAP_SYS_ADMIN, CAP_SYS_PTRACE, Company, Place, Sets, place};
 
     #[test]
     fn a_filter_is_loaded_as_late_as_can_be() {
         let (plain, tracing) = (Sets::default(), Sets { bounding: CAP_SYS_PTRACE, ..Sets::default() });
         let admin =
             Sets { permitted: CAP_SYS_ADMIN, bounding: CAP_SYS_ADMIN | CAP_SYS_PTRACE, ..Sets::default() };
-        for (no_new_privs, uses_notify, is_late, sets, expected) in [
-            (true, false, false, plain, Place::AtExec),
-            (true, false, true, tracing, Place::AtExec),
-            (true, true, true, plain, Place::BeforeReady),
-            (false, false, false, plain, Place::AtExecWithCapability),
-            (false, false, false, tracing, Place::BeforeCapabilities),
-            (false, false, true, plain, Place::BeforeCapabilities),
-            (false, false, true, admin, Place::AtExecWithCapability),
-            (false, true, false, plain, Place::BeforeCapabilities),
+        let alone = Company::None;
+        for (no_new_privs, uses_notify, company, sets, expected) in [
+            (true, false, alone, plain, Place::AtExec),
+            (true, false, alone, tracing, Place::AtExec),
+            (true, false, Company::Own, plain, Place::AtExec),
+            (true, false, Company::Own, tracing, Place::BeforeCapabilities),
+            (true, false, Company::Foreign, plain, Place::BeforeCapabilities),
+            (true, true, Company::Own, plain, Place::BeforeReady),
+            (true, true, Company::Own, tracing, Place::BeforeCapabilities),
+            (false, false, alone, plain, Place::AtExecWithCapability),
+            (false, false, alone, tracing, Place::BeforeCapabilities),
+            (false, false, Company::Own, plain, Place::BeforeCapabilities),
+            (false, false, alone, admin, Place::AtExecWithCapability),
+            (false, false, Company::Own, admin, Place::BeforeCapabilities),
+            (false, true, alone, plain, Place::BeforeCapabilities),
         ] {
-            let found = place(no_new_privs, uses_notify, is_late, sets);
-            assert_eq!(found, expected, "{no_new_privs} {uses_notify} {is_late} {sets:?}");
+            let found = place(no_new_privs, uses_notify, company, sets);
+            assert_eq!(found, expected, "{no_new_privs} {uses_notify} {company:?} {sets:?}");
         }
     }
 }

@@ -415,7 +415,8 @@ fn decide<'a>((id, bundle, facts, host, options): Input<'a>, draft: &mut Draft) 
     let slots = assign_slots(&namespaces, cgroup.as_ref(), options, &mut mount_maps);
     let sets = capabilities::decide(bundle, host, &users, draft);
     label::check(bundle.fields(), host, draft);
-    let filter = filter::decide(bundle, host, (sets, namespaces.late_pid.is_some()), draft);
+    let company = namespaces.late_pid.as_ref().map_or(filter::Company::None, |_| filter::Company::Foreign);
+    let filter = filter::decide(bundle, host, (sets, company), draft);
     Ok(Decisions {
         id,
         bundle,

@@ -73,7 +73,7 @@ pub(crate) enum Event {
     /// An rtnetlink socket of the container's network namespace.
     RouteSocket(OwnedFd),
     /// The filter has a listener: its fd, or its number in the sender's table. Init waits for an answer.
-    Listener { fd: Option<OwnedFd>, number: i32 },
+    Listener { step: u32, fd: Option<OwnedFd>, number: i32 },
     /// `execve` is next.
     Executing,
     /// A step failed; the process ends.
@@ -242,7 +242,7 @@ impl Conversation {
             }
             Kind::Listener => {
                 let number = i32::try_from(message.value).unwrap_or(-1);
-                Some(Event::Listener { fd, number })
+                Some(Event::Listener { step: message.step, fd, number })
             }
             Kind::Reached => Some(Event::Reached { step: message.step, barrier: message.value }),
             Kind::WantTree => Some(Event::WantTree { step: message.step }),

@@ -150,7 +150,10 @@ impl Creation<'_> {
                     }
                 }
                 Event::WantTree { step } => self.send_tree(step)?,
-                Event::Listener { fd, number } => self.take_listener(fd, number)?,
+                Event::Listener { step, fd, number } => {
+                    self.await_clones(self.plan.clones_before(step))?;
+                    self.take_listener(fd, number)?;
+                }
                 Event::Console(console) => self.made.console = Some(console),
                 Event::Failed(failure)
                     if !heard.is_beyond(clone_step) && self.is_birth_refused(&failure, clone_step) =>

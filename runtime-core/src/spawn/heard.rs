@@ -123,6 +123,9 @@ mod tests {
     #[test]
     fn what_nobody_asked_for_is_refused() {
         let fd = || std::fs::File::open("/dev/null").unwrap().into();
-        assert_eq!(said(&[Event::Console(fd()), Event::Listener { fd: None, number: 3 }]), [false, false]);
+        assert_eq!(
+            said(&[Event::Console(fd()), Event::Listener { step: 2, fd: None, number: 3 }]),
+            [false, false]
+        );
     }
 }

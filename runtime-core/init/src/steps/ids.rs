@@ -15,7 +15,8 @@ pub(super) fn become_root(drop_groups: bool) -> Result<(), Failure> {
         process::set_groups(&[]).at(Detail::GROUPS)?;
     }
     process::set_gid(0).at(Detail::GID)?;
-    process::set_uid(0).at(Detail::UID)
+    process::set_uid(0).at(Detail::UID)?;
+    close_again()
 }
 
 /// The step *SetUser*. Permitted capabilities survive the change by a flag that ends with exec; the effective ones,
@@ -29,7 +30,12 @@ pub(super) fn set_user(uid: u32, gid: u32, groups: Option<&List<'static, u32>>) 
     process::set_uid(uid).at(Detail::UID)?;
     let sets = process::capget()?;
     process::capset(process::Capabilities { effective: sets.permitted, ..sets })?;
-    Ok(())
+    close_again()
+}
+
+/// A change of ids sets the dumpable bit anew, to what the sysctl `fs.suid_dumpable` says (prctl(2)).
+fn close_again() -> Result<(), Failure> {
+    super::process::set_dumpable(0)
 }
 
 /// The list as the kernel reads it.

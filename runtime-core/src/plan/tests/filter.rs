@@ -94,8 +94,7 @@ fn what_this_kernel_cannot_is_refused() {
     assert_eq!(
         problems,
         [
-            "linux.seccomp.syscalls: SCMP_ACT_NOTIFY cannot be used for the clone syscall with a joined pid namespace \
-          and without process.noNewPrivileges"
+            "linux.seccomp.syscalls: SCMP_ACT_NOTIFY cannot be used for the clone syscall by a process that joins a pid namespace with others"
         ]
     );
 }
